@@ -1,0 +1,133 @@
+"""A model family: a name, a search space, a function that builds a model; one file, found without editing a list.
+
+Where a name is looked up, first hit wins: a path on the command line, `./search_spaces`, the entry-point group
+`bench.families`, the built-in ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from bench.errors import FamilyError, SpaceError, UnknownFamily, did_you_mean
+from bench.space import Config, SearchSpace, Value
+
+Build = Callable[[Config, tuple[int, int, int], int], Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What one file in `search_spaces/` defines as `FAMILY`.
+
+    Args:
+        name: the file's stem.
+        space: the parameters that are searched.
+        build: (config, (height, width, channels), classes) -> an uncompiled Keras model. Its input is float, shape
+            (n, height, width, channels), in [0, 1]; its output is logits, shape (n, classes).
+        reference: the configuration that is always trial 0, or None for the sampler's own first one.
+        source: the file it was read from; filled in by `load`.
+        about: the first line of that file's docstring; filled in by `load`.
+
+    Raises:
+        SpaceError: the reference does not lie in the space.
+    """
+
+    name: str
+    space: SearchSpace
+    build: Build
+    reference: Mapping[str, Value] | None = None
+    source: Path | None = field(default=None, compare=False)
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reference is not None:
+            problems = self.space.problems_of(self.reference)
+            if problems:
+                raise SpaceError(f"The reference configuration of family {self.name!r} is not usable:", problems)
+
+    def overridden(self, space: SearchSpace) -> Family:
+        """This family on a changed space; the reference moves to the nearest point that the space allows."""
+        if self.reference is None:
+            return replace(self, space=space)
+        return replace(self, space=space, reference=space.nearest(self.reference))
+
+
+def discover(directory: Path | None = None) -> dict[str, Path]:
+    """Every family that can be named -> its file. Nothing is imported.
+
+    Args:
+        directory: where `search_spaces` is looked for; the working directory when left out.
+    """
+    found: dict[str, Path] = {}
+    for folder in _folders(directory):
+        for path in sorted(folder.glob("*.py")):
+            if not path.stem.startswith("_"):
+                found.setdefault(path.stem, path)
+    return found
+
+
+def load(name: str, directory: Path | None = None) -> Family:
+    """The family of that name, or in the file at that path.
+
+    Raises:
+        UnknownFamily: no such file; the message names the nearest families.
+        FamilyError: the file does not run, or defines no usable FAMILY.
+        SpaceError: its space or reference is wrong.
+    """
+    if name.endswith(".py") or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UnknownFamily(f"No family file at {name!r}. Give the path of a Python file that defines FAMILY.")
+        return load_file(path)
+    known = discover(directory)
+    if name not in known:
+        raise UnknownFamily(
+            f"No family named {name!r}.{did_you_mean(name, known)} Known: {', '.join(sorted(known))}. "
+            f"Add search_spaces/{name}.py to create one."
+        )
+    return load_file(known[name])
+
+
+def load_file(path: Path) -> Family:
+    """Import one family file under a name of its own and check what it defines."""
+    path = path.resolve()
+    module_name = f"bench_family_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SpaceError as error:
+        raise SpaceError(f"{path}: {error}") from error
+    except SyntaxError as error:
+        raise FamilyError(f"{path}, line {error.lineno}: {error.msg}. Mend the line and try again.") from error
+    except Exception as error:
+        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 0)
+        raise FamilyError(f"{path}, line {line}: {type(error).__name__}: {error}. Mend the line and try again.") from error
+    family = getattr(module, "FAMILY", None)
+    if not isinstance(family, Family):
+        raise FamilyError(f"{path} must define FAMILY = Family(name, space, build); found {family!r}.")
+    if family.name != path.stem:
+        raise FamilyError(f"{path} defines family {family.name!r}; a family has its file's name, {path.stem!r}. Rename one.")
+    about = (module.__doc__ or "").strip().splitlines()
+    return replace(family, source=path, about=about[0] if about else "")
+
+
+def _folders(directory: Path | None) -> list[Path]:
+    folders = [(directory or Path.cwd()) / "search_spaces"]
+    for point in entry_points(group="bench.families"):
+        spec = importlib.util.find_spec(point.value.split(":")[0])
+        if spec is not None:
+            folders += [Path(location) for location in spec.submodule_search_locations or ()]
+    builtin = importlib.util.find_spec("search_spaces")
+    if builtin is not None:
+        folders += [Path(location) for location in builtin.submodule_search_locations or ()]
+    return [folder for folder in folders if folder.is_dir()]

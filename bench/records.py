@@ -1,0 +1,176 @@
+"""What bench stores and says: frozen records, and the events that the store, the screen and the logs subscribe to.
+
+Accuracies are fractions in [0, 1], times are seconds, samples are training images seen (repeats counted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from bench.space import Value
+
+State = Literal["running", "complete", "pruned", "failed"]
+Reason = Literal["diverged", "out of memory", "timed out", "crashed", "killed", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Where one trial's seconds went. `wait` is time a worker stood still for an answer of the parent."""
+
+    build: float = 0.0
+    trace: float = 0.0
+    train: float = 0.0
+    eval: float = 0.0
+    wait: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.build + self.trace + self.train + self.eval + self.wait
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One configuration, trained once with one seed.
+
+    `val_accuracy` is the accuracy at exactly `epochs` for a complete trial, the last one reported for a pruned trial,
+    None for a failed one. `curve` holds (nominal samples, validation accuracy) at every rung reached.
+    """
+
+    number: int
+    state: State
+    params: Mapping[str, Value]
+    val_accuracy: float | None = None
+    samples: int = 0
+    seconds: Phases = field(default_factory=Phases)
+    worker: int | None = None
+    reason: str | None = None
+    detail: str | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    parameters: int | None = None
+    seed: int | None = None
+    attempts: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker has begun a trial. `samples_target` is what it sees if nothing stops it."""
+
+    number: int
+    params: Mapping[str, Value]
+    worker: int
+    samples_target: int
+    attempts: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A trial has reached a rung."""
+
+    number: int
+    worker: int
+    samples: int
+    val_accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A trial is over; `trial.state` is complete, pruned or failed."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerChanged:
+    """A worker became ready, or was lost; `state` is starting, ready or lost; `detail` says why."""
+
+    worker: int
+    state: Literal["starting", "ready", "lost"]
+    detail: str = ""
+
+
+Event = Started | Reported | Finished | WorkerChanged
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that defines a final, written before the test set is opened. JSON keys are the field names."""
+
+    id: str
+    schema: int
+    created: str  # ISO 8601, UTC
+    study: str
+    dataset: str
+    data_id: str
+    data_checksum: str  # SHA-256 of the sealed arrays, train and test
+    split_fingerprint: str
+    family: str
+    engine: str
+    trial: int  # the winner's number
+    config: Mapping[str, Value]
+    space_fingerprint: str
+    precision: str
+    seeds: tuple[int, ...]
+    val_accuracy: float  # mean over the confirming seeds
+    confirm: tuple[Mapping[str, Any], ...]  # one entry a candidate: trial, seeds, val_accuracies
+    trials: int
+    pruned: int
+    failed: int
+    search_seconds: float
+    parameters: int
+    versions: Mapping[str, str]
+    device: str
+    code_version: str
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """A family's tested winner, as stored in result.json beside its manifest.
+
+    `test_accuracy` is the mean over seeds; `ci95` comes from the crossed seeds x images model of `bench.statistics`,
+    whose name stands in `method`; `errors` is the mean number of wrong test images a seed.
+    """
+
+    schema: int
+    id: str
+    manifest_sha256: str
+    predictions_sha256: str
+    dataset: str
+    data_checksum: str
+    study: str
+    family: str
+    engine: str
+    created: str
+    test_accuracy: float
+    ci95: tuple[float, float]
+    method: str
+    seeds: tuple[int, ...]
+    seed_accuracies: tuple[float, ...]
+    test_images: int
+    errors: float
+    val_accuracy: float
+    trials: int
+    pruned: int
+    failed: int
+    search_seconds: float
+    final_seconds: float
+    parameters: int
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

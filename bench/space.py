@@ -1,0 +1,350 @@
+"""Search spaces: declared once, walked in order by every engine.
+
+Bounds are inclusive. A wrong space is reported with all its problems at once, not one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.errors import SpaceError, did_you_mean
+
+Value = int | float | str | bool
+Config = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Int:
+    """Whole numbers from low to high, both included; `log` spreads them evenly in log(value)."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def problems(self) -> list[str]:
+        for bound in (self.low, self.high):
+            if isinstance(bound, bool) or not isinstance(bound, int):
+                return [f"bounds must be whole numbers, not {bound!r}"]
+        return _range_problems(self.low, self.high, self.log)
+
+    def contains(self, value: Value) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def nearest(self, value: Value) -> int:
+        return min(max(int(_number(value)), self.low), self.high)
+
+
+@dataclass(frozen=True)
+class Float:
+    """Real numbers from low to high, both included; `log` spreads them evenly in log(value)."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def problems(self) -> list[str]:
+        for bound in (self.low, self.high):
+            if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not math.isfinite(bound):
+                return [f"bounds must be finite numbers, not {bound!r}"]
+        return _range_problems(self.low, self.high, self.log)
+
+    def contains(self, value: Value) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def nearest(self, value: Value) -> float:
+        return min(max(_number(value), float(self.low)), float(self.high))
+
+
+class Choice:
+    """One of the options given: strings, numbers or booleans."""
+
+    def __init__(self, *options: Value) -> None:
+        self.options = options
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Choice) and self.options == other.options
+
+    def __hash__(self) -> int:
+        return hash(self.options)
+
+    def __repr__(self) -> str:
+        return f"Choice({', '.join(map(repr, self.options))})"
+
+    def problems(self) -> list[str]:
+        if not self.options:
+            return ["a choice needs at least one option"]
+        bad = [option for option in self.options if not isinstance(option, (str, int, float, bool))]
+        if bad:
+            return [f"options must be strings, numbers or booleans, not {bad[0]!r}"]
+        if len({(type(option), option) for option in self.options}) < len(self.options):
+            return [f"options repeat: {', '.join(map(repr, self.options))}"]
+        return []
+
+    def contains(self, value: Value) -> bool:
+        return any(type(value) is type(option) and value == option for option in self.options)
+
+    def nearest(self, value: Value) -> Value:
+        return value if self.contains(value) else self.options[0]
+
+
+Domain = Int | Float | Choice
+
+
+@dataclass(frozen=True)
+class When:
+    """A domain that is active only while `parent` (declared before it) has one of `values`."""
+
+    parent: str
+    values: tuple[Value, ...]
+    domain: Domain
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A parameter that is no longer searched: `--set name=value`."""
+
+    value: Value
+
+
+class SearchSpace:
+    """An ordered mapping of parameter names to domains.
+
+    Args:
+        domains: name -> Int, Float, Choice or When. A `When` names a parameter declared above it.
+
+    Raises:
+        SpaceError: naming every problem of the space.
+    """
+
+    def __init__(self, domains: Mapping[str, Domain | When | Fixed]) -> None:
+        self.domains: dict[str, Domain | When | Fixed] = dict(domains)
+        problems = _space_problems(self.domains)
+        if problems:
+            raise SpaceError("The search space is not usable:", problems)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.domains
+
+    def walk(self, ask: Callable[[str, Domain], Value]) -> Config:
+        """Ask for every active parameter in order; inactive ones are left out of the result."""
+        config: Config = {}
+        for name, declared in self.domains.items():
+            if isinstance(declared, Fixed):
+                config[name] = declared.value
+            elif isinstance(declared, When):
+                if config.get(declared.parent) in declared.values:
+                    config[name] = ask(name, declared.domain)
+            else:
+                config[name] = ask(name, declared)
+        return config
+
+    def nearest(self, config: Mapping[str, Value]) -> Config:
+        """The point of this space nearest to `config`: values outside a range move to its edge.
+
+        Raises:
+            SpaceError: an active parameter has no value in `config`.
+        """
+
+        def ask(name: str, domain: Domain) -> Value:
+            if name not in config:
+                raise SpaceError("The configuration is not usable:", [f"{name!r} is active but has no value; give one"])
+            return domain.nearest(config[name])
+
+        return self.walk(ask)
+
+    def problems_of(self, config: Mapping[str, Value]) -> list[str]:
+        """What is wrong with a configuration: missing, inactive, unknown or out-of-range parameters."""
+        problems: list[str] = []
+        seen: Config = {}
+
+        def ask(name: str, domain: Domain) -> Value:
+            if name not in config:
+                problems.append(f"{name!r} is active but has no value; give one in {domain}")
+                return domain.options[0] if isinstance(domain, Choice) else domain.low
+            if not domain.contains(config[name]):
+                problems.append(f"{name!r} must lie in {domain}, not {config[name]!r}")
+            return config[name]
+
+        seen = self.walk(ask)
+        for name in config:
+            if name not in self.domains:
+                problems.append(f"{name!r} is no parameter of this space.{did_you_mean(name, self.domains)}")
+            elif name not in seen:
+                problems.append(f"{name!r} is not active in this configuration; leave it out")
+        return problems
+
+    def override(
+        self, fixed: Mapping[str, str] | None = None, ranges: Mapping[str, str] | None = None
+    ) -> SearchSpace:
+        """A copy with parameters fixed (`--set width=128`) or re-ranged (`--range learning_rate=1e-4:1e-2`).
+
+        Args:
+            fixed: name -> value as typed.
+            ranges: name -> 'low:high' for numbers or 'a,b,c' for choices, as typed.
+
+        Raises:
+            SpaceError: naming every wrong name and value at once.
+        """
+        domains = dict(self.domains)
+        problems: list[str] = []
+        for name, text in (fixed or {}).items():
+            self._override_one(domains, name, text, _fix, "--set", problems)
+        for name, text in (ranges or {}).items():
+            if name in (fixed or {}):
+                problems.append(f"{name!r} has both --set and --range; keep one")
+                continue
+            self._override_one(domains, name, text, _rerange, "--range", problems)
+        if problems:
+            raise SpaceError("The search space cannot be changed as asked:", problems)
+        return SearchSpace(domains)
+
+    def _override_one(
+        self,
+        domains: dict[str, Domain | When | Fixed],
+        name: str,
+        text: str,
+        change: Callable[[Domain, str], Domain | Fixed],
+        option: str,
+        problems: list[str],
+    ) -> None:
+        declared = self.domains.get(name)
+        if declared is None or isinstance(declared, Fixed):
+            problems.append(
+                f"{option} {name}={text}: {name!r} is no parameter of this space.{did_you_mean(name, self.domains)}"
+                f" Known: {', '.join(self.domains)}"
+            )
+            return
+        try:
+            changed = change(declared.domain if isinstance(declared, When) else declared, text)
+        except ValueError as error:
+            problems.append(f"{option} {name}={text}: {error}")
+            return
+        if isinstance(declared, When):
+            # A fixed value under a condition stays conditional: a choice of one.
+            domain = Choice(changed.value) if isinstance(changed, Fixed) else changed
+            domains[name] = replace(declared, domain=domain)
+        else:
+            domains[name] = changed
+
+    def describe(self) -> dict[str, Any]:
+        """A JSON-ready description, the same for equal spaces; what a study freezes."""
+        return {name: _describe(declared) for name, declared in self.domains.items()}
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of `describe()` in canonical JSON."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+
+def _number(value: Value) -> float:
+    if isinstance(value, str):
+        raise SpaceError("The configuration is not usable:", [f"a number is needed, not {value!r}"])
+    return float(value)
+
+
+def _range_problems(low: float, high: float, log: bool) -> list[str]:
+    problems = []
+    if low > high:
+        problems.append(f"low must not exceed high, but {low!r} > {high!r}; swap them")
+    if log and low <= 0:
+        problems.append(f"a log range needs low > 0, not {low!r}")
+    return problems
+
+
+def _space_problems(domains: Mapping[str, object]) -> list[str]:
+    if not domains:
+        return ["a space needs at least one parameter"]
+    problems: list[str] = []
+    above: dict[str, object] = {}
+    for name, declared in domains.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            problems.append(f"{name!r}: a parameter name must be a Python identifier")
+        domain = declared.domain if isinstance(declared, When) else declared
+        if isinstance(domain, (Int, Float, Choice)):
+            problems += [f"{name!r}: {problem}" for problem in domain.problems()]
+        elif not isinstance(domain, Fixed):
+            problems.append(f"{name!r}: must be Int, Float, Choice or When, not {domain!r}")
+        if isinstance(declared, When):
+            problems += _condition_problems(name, declared, above, domains)
+        above[str(name)] = declared
+    return problems
+
+
+def _condition_problems(
+    name: str, when: When, above: Mapping[str, object], domains: Mapping[str, object]
+) -> list[str]:
+    if when.parent not in domains:
+        return [f"{name!r}: depends on {when.parent!r}, which is no parameter.{did_you_mean(when.parent, domains)}"]
+    if when.parent not in above:
+        return [f"{name!r}: depends on {when.parent!r}, which must be declared above it"]
+    if not isinstance(when.values, tuple) or not when.values:
+        return [f"{name!r}: When needs a tuple of values, not {when.values!r}"]
+    parent = above[when.parent]
+    parent = parent.domain if isinstance(parent, When) else parent
+    if isinstance(parent, (Int, Float, Choice)) and not parent.problems():
+        never = [value for value in when.values if not parent.contains(value)]
+        # A narrowed parent may leave some values out; a condition that can never hold is a slip.
+        if isinstance(parent, Choice) and never and len(never) == len(when.values) and len(parent.options) > 1:
+            options = [str(option) for option in parent.options]
+            hint = did_you_mean(str(never[0]), options)
+            return [f"{name!r}: {when.parent!r} is never {never[0]!r}; its options are {', '.join(options)}.{hint}"]
+    return []
+
+
+def _parse_like(domain: Domain, text: str) -> Value:
+    """Read a typed value as the domain's type; ValueError says what was expected."""
+    if isinstance(domain, Int):
+        try:
+            return int(text)
+        except ValueError:
+            raise ValueError(f"a whole number is needed, not {text!r}") from None
+    if isinstance(domain, Float):
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValueError(f"a number is needed, not {text!r}") from None
+        if not math.isfinite(number):
+            raise ValueError(f"a finite number is needed, not {text!r}")
+        return number
+    for option in domain.options:
+        if str(option).lower() == text.lower():
+            return option
+    known = [str(option) for option in domain.options]
+    raise ValueError(f"must be one of {', '.join(known)}, not {text!r}.{did_you_mean(text, known)}")
+
+
+def _fix(domain: Domain, text: str) -> Fixed:
+    value = _parse_like(domain, text)
+    # A set value may lie outside the searched range, but not where the range's kind makes no sense.
+    if isinstance(domain, (Int, Float)) and domain.low >= 0 and _number(value) < 0:
+        raise ValueError(f"must not be negative, as in {domain}")
+    return Fixed(value)
+
+
+def _rerange(domain: Domain, text: str) -> Domain:
+    if isinstance(domain, Choice):
+        return Choice(*(_parse_like(domain, part.strip()) for part in text.split(",")))
+    parts = text.split(":")
+    if len(parts) != 2:
+        raise ValueError("a range is written low:high, for example 1e-4:1e-2")
+    low, high = (_parse_like(domain, part.strip()) for part in parts)
+    changed = replace(domain, low=low, high=high)
+    problems = changed.problems()
+    if problems:
+        raise ValueError("; ".join(problems))
+    return changed
+
+
+def _describe(declared: Domain | When | Fixed) -> dict[str, Any]:
+    if isinstance(declared, When):
+        return {"when": declared.parent, "in": list(declared.values), "domain": _describe(declared.domain)}
+    if isinstance(declared, Fixed):
+        return {"fixed": declared.value}
+    if isinstance(declared, Choice):
+        return {"choice": list(declared.options)}
+    kind = "int" if isinstance(declared, Int) else "float"
+    return {kind: [declared.low, declared.high], "log": declared.log}
