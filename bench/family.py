@@ -110,13 +110,19 @@ def load_file(path: Path) -> Family:
     except SyntaxError as error:
         raise FamilyError(f"{path}, line {error.lineno}: {error.msg}. Mend the line and try again.") from error
     except Exception as error:
-        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 0)
-        raise FamilyError(f"{path}, line {line}: {type(error).__name__}: {error}. Mend the line and try again.") from error
+        line = next(
+            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 0
+        )
+        raise FamilyError(
+            f"{path}, line {line}: {type(error).__name__}: {error}. Mend the line and try again."
+        ) from error
     family = getattr(module, "FAMILY", None)
     if not isinstance(family, Family):
         raise FamilyError(f"{path} must define FAMILY = Family(name, space, build); found {family!r}.")
     if family.name != path.stem:
-        raise FamilyError(f"{path} defines family {family.name!r}; a family has its file's name, {path.stem!r}. Rename one.")
+        raise FamilyError(
+            f"{path} defines family {family.name!r}; a family has its file's name, {path.stem!r}. Rename one."
+        )
     about = (module.__doc__ or "").strip().splitlines()
     return replace(family, source=path, about=about[0] if about else "")
 

@@ -178,9 +178,7 @@ class SearchSpace:
                 problems.append(f"{name!r} is not active in this configuration; leave it out")
         return problems
 
-    def override(
-        self, fixed: Mapping[str, str] | None = None, ranges: Mapping[str, str] | None = None
-    ) -> SearchSpace:
+    def override(self, fixed: Mapping[str, str] | None = None, ranges: Mapping[str, str] | None = None) -> SearchSpace:
         """A copy with parameters fixed (`--set width=128`) or re-ranged (`--range learning_rate=1e-4:1e-2`).
 
         Args:
@@ -274,9 +272,7 @@ def _space_problems(domains: Mapping[str, object]) -> list[str]:
     return problems
 
 
-def _condition_problems(
-    name: str, when: When, above: Mapping[str, object], domains: Mapping[str, object]
-) -> list[str]:
+def _condition_problems(name: str, when: When, above: Mapping[str, object], domains: Mapping[str, object]) -> list[str]:
     if when.parent not in domains:
         return [f"{name!r}: depends on {when.parent!r}, which is no parameter.{did_you_mean(when.parent, domains)}"]
     if when.parent not in above:
@@ -331,8 +327,9 @@ def _rerange(domain: Domain, text: str) -> Domain:
     parts = text.split(":")
     if len(parts) != 2:
         raise ValueError("a range is written low:high, for example 1e-4:1e-2")
-    low, high = (_parse_like(domain, part.strip()) for part in parts)
-    changed = replace(domain, low=low, high=high)
+    low, high = (_number(_parse_like(domain, part.strip())) for part in parts)
+    changed: Int | Float
+    changed = Int(int(low), int(high), domain.log) if isinstance(domain, Int) else Float(low, high, domain.log)
     problems = changed.problems()
     if problems:
         raise ValueError("; ".join(problems))
