@@ -5,7 +5,7 @@ Accuracies are fractions in [0, 1], times are seconds, samples are training imag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -97,7 +97,26 @@ class WorkerChanged:
     detail: str = ""
 
 
-Event = Started | Reported | Finished | WorkerChanged
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A sign of life between rungs, at most two a second and worker. `loss` is the mean of the last graph call."""
+
+    number: int
+    worker: int
+    samples: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A clean stop left this trial unfinished; the same command runs it again, with the same parameters and seed."""
+
+    number: int
+    worker: int
+
+
+Event = Started | Reported | Progressed | Finished | Paused | WorkerChanged
+Subscriber = Callable[[Event], None]
 
 
 # --- results ---------------------------------------------------------------------------------------------------------

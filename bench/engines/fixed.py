@@ -1,0 +1,114 @@
+"""Runs whose configurations are given: confirmations and retrainings, side by side on the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.engines.local import ATTEMPTS
+from bench.errors import BenchError
+from bench.records import Event, Finished, Progressed, Started, Trial, WorkerChanged
+from bench.space import Value
+from bench.workers.messages import Decide, Done, FromWorker, Job, Lost, Progress
+from bench.workers.pool import Pool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a configuration, its seed, and a number to tell it by."""
+
+    params: Mapping[str, Value]
+    seed: int
+    number: int
+    retrain: bool = False
+    save_to: Path | None = None
+
+
+def run_all(
+    runs: Sequence[Run],
+    family: Path,
+    precision: str,
+    pool: Pool,
+    emit: Callable[[Event], None],
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> list[Trial] | None:
+    """Every run's result, in the order given; None when a stop came first.
+
+    A fault of the machine is run again with the same seed. A diverged run counts as it scores.
+
+    Raises:
+        BenchError: a run was lost to the machine twice.
+    """
+    waiting = [(index, 1) for index in range(len(runs))]
+    running: dict[int, tuple[int, int]] = {}
+    done: dict[int, Trial] = {}
+    while len(done) < len(runs):
+        if stop_asked():
+            _stop(pool, running, runs)
+            return None
+        for worker in pool.idle:
+            if waiting:
+                index, attempt = waiting.pop(0)
+                run = runs[index]
+                job = Job(run.number, family, run.params, run.seed, precision, (), run.retrain, run.save_to)
+                running[worker] = (index, attempt)
+                emit(Started(run.number, run.params, worker, 0, attempt, run.seed))
+                pool.submit(worker, job)
+        for worker, message in pool.poll(0.2):
+            if worker in running:
+                _hear(worker, message, runs, running, waiting, done, emit)
+    return [done[index] for index in range(len(runs))]
+
+
+def _hear(
+    worker: int,
+    message: FromWorker,
+    runs: Sequence[Run],
+    running: dict[int, tuple[int, int]],
+    waiting: list[tuple[int, int]],
+    done: dict[int, Trial],
+    emit: Callable[[Event], None],
+) -> None:
+    index, attempt = running[worker]
+    run = runs[index]
+    if isinstance(message, Progress):
+        emit(Progressed(run.number, worker, message.samples, message.loss))
+    elif isinstance(message, Lost):
+        del running[worker]
+        emit(WorkerChanged(worker, "lost", message.detail))
+        if attempt >= ATTEMPTS:
+            raise BenchError(f"Seed {run.seed} was lost twice: {message.detail}. Run the same command again.")
+        waiting.insert(0, (index, attempt + 1))
+    elif isinstance(message, Done):
+        del running[worker]
+        if message.verdict == "failed" and message.reason not in ("diverged", None):
+            raise BenchError(f"Seed {run.seed} failed: {message.reason}: {message.detail}. Run the same command again.")
+        done[index] = _trial(run, worker, message)
+        emit(Finished(done[index]))
+
+
+def _trial(run: Run, worker: int, message: Done) -> Trial:
+    return Trial(
+        run.number,
+        "complete",
+        run.params,
+        message.val_accuracy,
+        message.samples,
+        message.seconds,
+        worker,
+        message.reason,
+        message.detail,
+        message.losses,
+        message.parameters,
+        run.seed,
+    )
+
+
+def _stop(pool: Pool, running: dict[int, tuple[int, int]], runs: Sequence[Run]) -> None:
+    for worker, (index, _) in running.items():
+        pool.send(worker, Decide(runs[index].number, "stop"))
+    while running:
+        for worker, message in pool.poll(1.0):
+            if isinstance(message, (Done, Lost)):
+                running.pop(worker, None)

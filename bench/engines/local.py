@@ -1,0 +1,222 @@
+"""The local driver: asks, trains on the warm pool, judges at rungs, tells; and turns every fault into a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.engines.interface import Exhausted, Proposer, Stopper, seed_of
+from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
+from bench.records import WorkerChanged as Changed
+from bench.space import Config, Value
+from bench.training.budget import rungs
+from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Lost, Progress, Ready
+from bench.workers.pool import Pool
+
+ATTEMPTS = 2  # a crash is tried once more
+GRACE_SECONDS = 10.0  # how long a worker may take to hear a stop; no graph call lasts more than 5 s
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a driver needs to know of a study.
+
+    Args:
+        target: finished trials to reach, those of earlier processes counted.
+        seconds: stop proposing and pause what runs after this long, or None.
+        trial_seconds: a trial that runs longer has failed, or None.
+    """
+
+    family: Path
+    seed: int
+    precision: str
+    train_images: int
+    target: int
+    seconds: float | None = None
+    trial_seconds: float | None = None
+
+
+@dataclass
+class _Running:
+    number: int
+    params: Config
+    worker: int
+    attempts: int
+    seed: int
+    began: float
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    stopping: Reason | None = None
+    kill_at: float | None = None
+
+
+class LocalDriver:
+    """Runs one study on one pool.
+
+    Args:
+        stop_asked: polled between messages; true pauses what runs and returns.
+        emit: gets every event, in order; a trial is acknowledged when `emit(Finished)` has returned.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        proposer: Proposer,
+        stopper: Stopper,
+        pool: Pool,
+        emit: Callable[[Event], None],
+        stop_asked: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._plan, self._proposer, self._stopper = plan, proposer, stopper
+        self._pool, self._emit, self._stop_asked = pool, emit, stop_asked
+        self._running: dict[int, _Running] = {}  # by worker
+        self._again: list[Trial] = []
+        self._next = 0
+        self._finished = 0
+        self._exhausted = False
+
+    def run(self, stored: Sequence[Trial]) -> bool:
+        """Reach the target; returns False when a stop or the time limit came first.
+
+        Args:
+            stored: the study's trials so far, in order of number. Those still running are run again.
+        """
+        self._proposer.resume(stored)
+        self._next = len(stored)
+        for trial in stored:
+            if trial.state != "running":
+                self._finished += 1
+            elif trial.attempts >= ATTEMPTS:
+                self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
+            else:
+                self._again.append(trial)
+        began = time.monotonic()
+        while self._finished < self._plan.target and not (self._exhausted and not self._running):
+            late = self._plan.seconds is not None and time.monotonic() - began > self._plan.seconds
+            if late or self._stop_asked():
+                self._pause()
+                return False
+            self._start()
+            for worker, message in self._pool.poll(0.2):
+                self._hear(worker, message)
+            self._watch()
+        return True
+
+    # --- giving out work
+
+    def _start(self) -> None:
+        for worker in self._pool.idle:
+            if self._again:
+                trial = self._again.pop(0)
+                self._submit(worker, trial.number, dict(trial.params), trial.attempts + 1)
+            elif not self._exhausted and self._finished + len(self._running) < self._plan.target:
+                try:
+                    params = self._proposer.ask(self._next)
+                except Exhausted:
+                    self._exhausted = True
+                    return
+                if params is None:
+                    return
+                self._next += 1
+                self._submit(worker, self._next - 1, params, 1)
+
+    def _submit(self, worker: int, number: int, params: Config, attempts: int) -> None:
+        plan = self._plan
+        seed = seed_of(plan.seed, number, "train")
+        epochs = float(params.get("epochs", 1))
+        self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic())
+        self._emit(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
+        marks = tuple(rungs(plan.train_images, epochs))
+        self._pool.submit(worker, Job(number, plan.family, params, seed, plan.precision, marks))
+
+    # --- hearing
+
+    def _hear(self, worker: int, message: FromWorker) -> None:
+        run = self._running.get(worker)
+        if isinstance(message, Ready):
+            self._emit(Changed(worker, "ready", message.device))
+        elif isinstance(message, Lost):
+            self._emit(Changed(worker, "lost", message.detail))
+            if run is not None:
+                self._lost(run, message)
+        elif run is None:
+            return
+        elif isinstance(message, Progress):
+            self._emit(Progressed(run.number, worker, message.samples, message.loss))
+        elif isinstance(message, AtRung):
+            run.curve.append((message.samples, message.val_accuracy))
+            self._emit(Reported(run.number, worker, message.samples, message.val_accuracy))
+            stop = self._stopper.prune(run.number, message.samples, message.val_accuracy)
+            self._pool.send(worker, Decide(run.number, "prune" if stop else "go"))
+        elif isinstance(message, Done):
+            self._done(run, message)
+
+    def _done(self, run: _Running, done: Done) -> None:
+        del self._running[run.worker]
+        if done.verdict == "stopped":
+            self._emit(Paused(run.number, run.worker))
+            return
+        curve = list(run.curve)
+        if done.verdict == "complete" and done.val_accuracy is not None:
+            curve.append((round(float(run.params.get("epochs", 1)) * self._plan.train_images), done.val_accuracy))
+        state: State = done.verdict
+        self._finish(
+            Trial(
+                run.number, state, run.params, done.val_accuracy, done.samples, done.seconds, run.worker,
+                done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
+            )
+        )  # fmt: skip
+
+    def _lost(self, run: _Running, lost: Lost) -> None:
+        del self._running[run.worker]
+        timed_out = run.stopping == "timed out"
+        trial = Trial(run.number, "running", run.params, worker=run.worker, seed=run.seed, attempts=run.attempts)
+        if run.attempts < ATTEMPTS and not timed_out:
+            self._again.append(trial)
+        else:
+            self._finish(_failed(trial, "timed out" if timed_out else lost.reason, lost.detail, run))
+
+    def _finish(self, trial: Trial) -> None:
+        self._proposer.tell(trial)
+        self._finished += 1
+        self._emit(Finished(trial))
+
+    # --- time
+
+    def _watch(self) -> None:
+        now, limit = time.monotonic(), self._plan.trial_seconds
+        for run in self._running.values():
+            if run.stopping is None and limit is not None and now - run.began > limit:
+                run.stopping, run.kill_at = "timed out", now + GRACE_SECONDS
+                self._pool.send(run.worker, Decide(run.number, "stop", "timed out"))
+            if run.kill_at is not None and now > run.kill_at:
+                run.kill_at = None
+                self._pool.kill(run.worker)
+
+    def _pause(self) -> None:
+        """Ask every run to stop and wait until it has, or until its worker is killed."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        for run in self._running.values():
+            self._pool.send(run.worker, Decide(run.number, "stop"))
+        while self._running:
+            for worker, message in self._pool.poll(0.2):
+                run_now = self._running.get(worker)
+                if isinstance(message, Lost) and run_now is not None:
+                    del self._running[worker]
+                    self._emit(Paused(run_now.number, worker))
+                else:
+                    self._hear(worker, message)
+            if time.monotonic() > deadline:
+                for worker in list(self._running):
+                    self._pool.kill(worker)
+                deadline += GRACE_SECONDS
+
+
+def _failed(trial: Trial, reason: Reason, detail: str, run: _Running | None = None) -> Trial:
+    seconds = Phases(train=time.monotonic() - run.began) if run else Phases()
+    params: dict[str, Value] = dict(trial.params)
+    return Trial(
+        trial.number, "failed", params, None, run.curve[-1][0] if run and run.curve else 0, seconds, trial.worker,
+        reason, detail, tuple(run.curve) if run else (), None, trial.seed, trial.attempts,
+    )  # fmt: skip

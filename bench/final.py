@@ -1,0 +1,242 @@
+"""`bench final`: confirm, freeze, retrain over seeds, test once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import bench
+from bench import results
+from bench.data.sealed import Sealed
+from bench.engines.fixed import Run, run_all
+from bench.engines.interface import seed_of
+from bench.errors import Interrupted, NoTrialSucceeded
+from bench.family import Family
+from bench.files import write_json
+from bench.holdout import exam
+from bench.records import Event, Final, Manifest, Trial
+from bench.search import Outcome
+from bench.workers.pool import Pool
+
+CANDIDATES = 3
+SCHEMA = 1
+
+
+class Stages(Protocol):
+    """Who wants to hear how a final proceeds: the screen."""
+
+    def begin_stage(self, title: str, target: int) -> None: ...
+
+    def end_stage(self) -> None: ...
+
+    def __call__(self, event: Event) -> None: ...
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The race's winner, and what every candidate scored: number -> validation accuracies over fresh seeds."""
+
+    winner: Trial
+    val_accuracy: float
+    entries: tuple[Mapping[str, Any], ...]
+
+
+def final_id(outcome: Outcome, seeds: int) -> str:
+    """Names what a final rests on: the study as it stands and the number of seeds. Asked again, the same."""
+    basis = {
+        "study": outcome.study,
+        "settings": outcome.settings,
+        "trials": [(t.number, t.state, t.val_accuracy) for t in outcome.trials if t.state != "running"],
+        "seeds": seeds,
+    }
+    return hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def final(
+    outcome: Outcome,
+    family: Family,
+    sealed: Sealed,
+    home: Path,
+    seeds: int,
+    pool: Callable[[], Pool],
+    stages: Stages,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> Final:
+    """The family's tested winner; what is stored is returned, else it is made.
+
+    Args:
+        seeds: how often the winner is trained again, at least 1.
+        pool: called only when there is something to train.
+
+    Raises:
+        NoTrialSucceeded: no complete trial to choose from.
+        SealError: the exam found something changed.
+        Interrupted: a stop was asked for; nothing is stored, and the test set was not opened.
+    """
+    identity = final_id(outcome, seeds)
+    for stored in results.read_finals(home, sealed.name):
+        if stored.id == identity:
+            return stored
+    if outcome.best is None:
+        raise NoTrialSucceeded(f"Study {outcome.study!r} has no complete trial; run `bench search` for more trials.")
+    began = time.time()
+    work = home / "work" / identity
+    try:
+        confirmed = confirm(outcome, family, pool(), stages, stop_asked)
+        trained = _retrain(confirmed, outcome, family, pool(), work, seeds, stages, stop_asked)
+        manifest = _freeze(identity, confirmed, outcome, family, sealed, seeds, trained, pool().device_of(0))
+        return _examine(manifest, sealed, family, home, trained, stages, began)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def confirm(
+    outcome: Outcome, family: Family, pool: Pool, stages: Stages, stop_asked: Callable[[], bool] = lambda: False
+) -> Confirmed:
+    """Train the best few again over fresh seeds, on validation; the lowest leaves after each round.
+
+    A race of successive halving: round r gives every candidate still in it one more seed, then the lowest mean leaves,
+    until one is left. The trial's own search value does not count: it was selected for being high.
+    """
+    complete = [t for t in outcome.trials if t.state == "complete"]
+    best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
+    scores: dict[int, list[float]] = {t.number: [] for t in best}
+    alive = list(best)
+    stages.begin_stage(f"confirm {len(best)} candidates", sum(range(2, len(best) + 1)) or 1)
+    round_number = 0
+    while len(alive) > 1 or round_number == 0:
+        runs = [
+            Run(t.params, seed_of(outcome.settings["seed"], t.number, f"confirm {round_number}"), t.number)
+            for t in alive
+        ]
+        for trial, done in zip(alive, _runs(runs, outcome, family, pool, stages, stop_asked), strict=True):
+            scores[trial.number].append(done.val_accuracy or 0.0)
+        alive.sort(key=lambda t: (-_mean(scores[t.number]), t.number))
+        alive = alive[:-1] if len(alive) > 1 else alive
+        round_number += 1
+    stages.end_stage()
+    entries = tuple(
+        {"trial": t.number, "val_accuracies": scores[t.number], "search_val_accuracy": t.val_accuracy} for t in best
+    )
+    return Confirmed(alive[0], _mean(scores[alive[0].number]), entries)
+
+
+def _runs(
+    runs: Sequence[Run],
+    outcome: Outcome,
+    family: Family,
+    pool: Pool,
+    stages: Stages,
+    stop_asked: Callable[[], bool],
+) -> list[Trial]:
+    assert family.source is not None
+    done = run_all(runs, family.source, outcome.settings["precision"], pool, stages, stop_asked)
+    if done is None:
+        raise Interrupted(
+            "Stopped before the test set was opened; the same command continues."
+        )
+    return done
+
+
+def _retrain(
+    confirmed: Confirmed,
+    outcome: Outcome,
+    family: Family,
+    pool: Pool,
+    work: Path,
+    seeds: int,
+    stages: Stages,
+    stop_asked: Callable[[], bool],
+) -> list[Trial]:
+    """One run a seed on train + validation, for exactly the winner's epochs; no seed is dropped."""
+    winner = confirmed.winner
+    runs = [
+        Run(
+            winner.params,
+            seed_of(outcome.settings["seed"], winner.number, f"final {k}"),
+            k,
+            retrain=True,
+            save_to=work / f"seed-{k}.keras",
+        )
+        for k in range(seeds)
+    ]
+    stages.begin_stage(f"retrain {family.name}, {seeds} seeds", seeds)
+    trained = _runs(runs, outcome, family, pool, stages, stop_asked)
+    stages.end_stage()
+    return trained
+
+
+def _freeze(
+    identity: str,
+    confirmed: Confirmed,
+    outcome: Outcome,
+    family: Family,
+    sealed: Sealed,
+    seeds: int,
+    trained: Sequence[Trial],
+    device: str,
+) -> Manifest:
+    return Manifest(
+        id=identity,
+        schema=SCHEMA,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        study=outcome.study,
+        dataset=sealed.name,
+        data_id=sealed.data_id,
+        data_checksum=sealed.checksum,
+        split_fingerprint=sealed.split_fingerprint,
+        family=family.name,
+        engine=outcome.settings["engine"],
+        trial=confirmed.winner.number,
+        config=dict(confirmed.winner.params),
+        space_fingerprint=family.space.fingerprint(),
+        precision=outcome.settings["precision"],
+        seeds=tuple(int(t.seed or 0) for t in trained),
+        val_accuracy=confirmed.val_accuracy,
+        confirm=confirmed.entries,
+        trials=outcome.finished,
+        pruned=outcome.count("pruned"),
+        failed=outcome.count("failed"),
+        search_seconds=outcome.seconds,
+        parameters=trained[0].parameters or 0,
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("keras", "numpy", "optuna", "tensorflow")},
+        },
+        device=device,
+        code_version=bench.__version__,
+        warnings=(*sealed.warnings, *(f"seed {t.seed}: {t.detail}" for t in trained if t.detail)),
+    )
+
+
+def _examine(
+    manifest: Manifest,
+    sealed: Sealed,
+    family: Family,
+    home: Path,
+    trained: Sequence[Trial],
+    stages: Stages,
+    began: float,
+) -> Final:
+    assert family.source is not None
+    folder = results.folder(home, sealed.name, family.name, manifest.id)
+    manifest_sha256 = results.write_manifest(home, manifest)
+    write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in trained])
+    models = [home / "work" / manifest.id / f"seed-{t.number}.keras" for t in trained]
+    stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1)
+    stored = exam.sit(home, folder, manifest_sha256, sealed, models, family.source, began)
+    stages.end_stage()
+    return stored
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

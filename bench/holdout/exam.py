@@ -1,0 +1,190 @@
+"""The exam: `python -m bench.holdout.exam MANIFEST_FOLDER`, the only reader of test.npz.
+
+It runs once a manifest, in a process of its own. The order is the point: the manifest's hash is checked, the look goes
+into the ledger, the images are read, every seed's probabilities are written, and only then are the labels read. An exam
+that dies on the way has still been a look. The result and the comparisons with other families are written here too, so
+that a look is never spent without its result being kept, even when the parent dies meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import results, statistics
+from bench.data.sealed import Sealed
+from bench.errors import BenchError, RecordError, SealError
+from bench.files import sha256, write_atomic
+from bench.holdout import ledger
+from bench.records import Final
+
+BATCH = 500
+
+
+def sit(
+    home: Path, folder: Path, manifest_sha256: str, sealed: Sealed, models: Sequence[Path], family: Path, began: float
+) -> Final:
+    """Examine one trained model a seed, in a process of its own; result.json is there when this returns.
+
+    Args:
+        folder: holds the frozen manifest.json; predictions, result and the first seed's model go there too.
+        models: one file a seed, in the manifest's order.
+        family: its file, since a family may register layers of its own.
+        began: when the final began, seconds since the epoch.
+
+    Raises:
+        SealError: the manifest changed, the test set changed, or two seeds predict the same to the last bit.
+        RecordError: the examiner died.
+    """
+    ticket = {
+        "home": str(home),
+        "folder": str(folder),
+        "manifest_sha256": manifest_sha256,
+        "sealed": str(sealed.folder),
+        "models": [str(model) for model in models],
+        "family": str(family),
+        "began": began,
+    }
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    log = home / "logs" / "exam.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as errors:
+        run = subprocess.run(
+            [sys.executable, "-m", "bench.holdout.exam"],
+            input=json.dumps(ticket).encode(),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,  # Ctrl-C shall not cut a look in two
+        )
+    try:
+        answer: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise RecordError(f"The exam ended with exit code {run.returncode} and no answer; see {log}.") from None
+    if "error" in answer:
+        raise SealError(answer["error"])
+    return results.read_final(folder)
+
+
+def examine(ticket: dict[str, Any]) -> None:
+    """The examiner's own work; see the module's docstring for the order."""
+    home, folder, sealed = Path(ticket["home"]), Path(ticket["folder"]), Sealed.load(Path(ticket["sealed"]))
+    manifest = json.loads(_checked_manifest(folder / "manifest.json", ticket["manifest_sha256"]))
+    if manifest["data_checksum"] != sealed.checksum:
+        raise SealError(f"The manifest is for data {manifest['data_checksum'][:12]}, not for {sealed.checksum[:12]}.")
+    ledger.record(
+        home,
+        {
+            "event": "look",
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "manifest": manifest["id"],
+            "manifest_sha256": ticket["manifest_sha256"],
+            "dataset": sealed.name,
+            "data_checksum": sealed.checksum,
+            "family": manifest["family"],
+            "study": manifest["study"],
+            "seeds": len(ticket["models"]),
+        },
+    )
+    with np.load(sealed.test_path, allow_pickle=False) as test:
+        images = test["x"]
+    if len(images) != sealed.n_test:
+        raise SealError(f"{sealed.test_path} holds {len(images)} images, not {sealed.n_test}; seal the data again.")
+    probabilities = _predict(ticket, images)
+    same = _equal_pairs(probabilities)
+    if same:
+        first, second = (manifest["seeds"][i] for i in same[0])
+        raise SealError(f"Seeds {first} and {second} predict the same to the last bit: they were not trained apart.")
+    path = folder / "predictions.npz"
+    write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities))
+    with np.load(sealed.test_path, allow_pickle=False) as test:
+        labels = test["y"]
+    correct = probabilities.argmax(axis=2) == labels
+    write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities, correct=correct))
+    _checked_manifest(folder / "manifest.json", ticket["manifest_sha256"])
+    write_atomic(folder / "model.keras", lambda file: file.write(Path(ticket["models"][0]).read_bytes()))
+    results.write_final(home, _record(manifest, ticket, correct, sha256(path)))
+    results.update_comparisons(home, manifest["dataset"])
+
+
+def _record(manifest: dict[str, Any], ticket: dict[str, Any], correct: Any, predictions_sha256: str) -> Final:
+    estimate = statistics.estimate(correct)
+    kept = {name: manifest[name] for name in Final.__dataclass_fields__ if name in manifest}
+    return Final(
+        **{
+            **kept,
+            "manifest_sha256": ticket["manifest_sha256"],
+            "predictions_sha256": predictions_sha256,
+            "test_accuracy": estimate.mean,
+            "ci95": estimate.ci95,
+            "method": estimate.method,
+            "seeds": tuple(manifest["seeds"]),
+            "seed_accuracies": tuple(correct.mean(axis=1).tolist()),
+            "test_images": correct.shape[1],
+            "errors": float((~correct).sum(axis=1).mean()),
+            "final_seconds": time.time() - ticket["began"],
+            "warnings": tuple(manifest["warnings"]),
+        }
+    )
+
+
+def _checked_manifest(path: Path, expected: str) -> bytes:
+    if sha256(path) != expected:
+        raise SealError(f"{path} changed after it was frozen; run `bench final` again for a new one.")
+    return path.read_bytes()
+
+
+def _predict(ticket: dict[str, Any], images: Any) -> Any:
+    """Class probabilities of every seed's model, float32, shape (seeds, images, classes)."""
+    import keras
+
+    from bench.family import load_file
+
+    load_file(Path(ticket["family"]))  # a family may register layers of its own
+    scale = np.float32(1 / 255 if images.dtype == np.uint8 else 1.0)
+    found = []
+    for path in ticket["models"]:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        parts = [
+            np.asarray(model(images[i : i + BATCH].astype(np.float32) * scale, training=False), np.float32)
+            for i in range(0, len(images), BATCH)
+        ]
+        found.append(_softmax(np.concatenate(parts)))
+    return np.stack(found)
+
+
+def _softmax(logits: Any) -> Any:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def _equal_pairs(probabilities: Any) -> list[tuple[int, int]]:
+    seeds = range(len(probabilities))
+    return [(i, j) for i in seeds for j in seeds if i < j and np.array_equal(probabilities[i], probabilities[j])]
+
+
+def main() -> None:
+    try:
+        examine(json.load(sys.stdin))
+        answer: dict[str, Any] = {}
+    except BenchError as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Studies and trials on Optuna storage, readable by any Optuna client, one writer a study.
+
+The search runs on a study in memory; this mirrors it: one row when a trial starts, its rungs as they are reached, and
+the finished state last, so that a trial which reads as finished is whole. What Optuna has no place for stands in the
+user attribute `bench` of the study and of each trial.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import warnings
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from bench.errors import RecordError
+from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
+from bench.space import Choice, Domain, Int, SearchSpace, Value
+
+ATTRIBUTE = "bench"
+STATES: dict[State, TrialState] = {
+    "running": TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+NAMES = {state: name for name, state in STATES.items()}
+
+
+class Store:
+    """One storage, `<home>/bench.db` unless another URL is given.
+
+    Raises:
+        RecordError: the file is no Optuna database, or one of another version.
+    """
+
+    def __init__(self, home: Path, url: str | None = None) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        path = home / "bench.db"
+        home.mkdir(parents=True, exist_ok=True)
+        # Processes that create one SQLite schema at the same time race in its migrations.
+        with FileLock(home / "bench.db.lock"):
+            try:
+                if url is None:
+                    with sqlite3.connect(path, timeout=30) as connection:
+                        connection.execute("PRAGMA journal_mode=WAL")
+                    connection.close()
+                self._storage = RDBStorage(
+                    url or f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}} if url is None else None
+                )
+            except (sqlite3.DatabaseError, RuntimeError) as error:
+                raise RecordError(
+                    f"{url or path} cannot be used as a storage: {error}. Move it away or use --home."
+                ) from error
+
+    def close(self) -> None:
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def studies(self) -> dict[str, dict[str, Any]]:
+        """Name -> settings of every study that bench made, oldest first."""
+        found = {}
+        for study in self._storage.get_all_studies():
+            if ATTRIBUTE in study.user_attrs:
+                found[study.study_name] = json.loads(study.user_attrs[ATTRIBUTE])
+        return found
+
+    def settings(self, study: str) -> dict[str, Any] | None:
+        """What was frozen when the study was made, or None if there is no such study."""
+        return self.studies().get(study)
+
+    def create(self, study: str, settings: Mapping[str, Any]) -> None:
+        study_id = self._storage.create_new_study([StudyDirection.MAXIMIZE], study)
+        self._storage.set_study_user_attr(study_id, ATTRIBUTE, json.dumps(settings, sort_keys=True))
+
+    def trials(self, study: str) -> list[Trial]:
+        """Every trial, in order of number."""
+        study_id = self._storage.get_study_id_from_name(study)
+        return [_read(row) for row in self._storage.get_all_trials(study_id, deepcopy=False)]
+
+    def set_seconds(self, study: str, seconds: float) -> None:
+        """Remember the wall time that all searches of this study took together."""
+        self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), "seconds", seconds)
+
+    def seconds(self, study: str) -> float:
+        study_id = self._storage.get_study_id_from_name(study)
+        return float(self._storage.get_study_user_attrs(study_id).get("seconds", 0.0))
+
+    def writer(self, study: str, space: SearchSpace) -> Writer:
+        """A subscriber that mirrors a search's events."""
+        return Writer(self._storage, study, space)
+
+
+class Writer:
+    def __init__(self, storage: RDBStorage, study: str, space: SearchSpace) -> None:
+        self._storage, self._space = storage, space
+        self._study_id = storage.get_study_id_from_name(study)
+        self._ids = {t.number: t._trial_id for t in storage.get_all_trials(self._study_id, deepcopy=False)}
+        self._steps: dict[int, set[int]] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, Reported):
+            self._step(event.number, event.samples, event.val_accuracy)
+        elif isinstance(event, Paused):
+            # A clean stop is no attempt: the trial is run again as if for the first time.
+            self._attributes(event.number, {"attempts": 0})
+        elif isinstance(event, Finished):
+            self._finish(event.trial)
+
+    def _start(self, event: Started) -> None:
+        attributes = {"params": dict(event.params), "attempts": event.attempts, "seed": event.seed}
+        if event.number in self._ids:
+            self._attributes(event.number, attributes)
+            return
+        row = _running_row(self._space, event.params)
+        row.user_attrs[ATTRIBUTE] = json.dumps(attributes)
+        self._ids[event.number] = self._storage.create_new_trial(self._study_id, template_trial=row)
+
+    def _step(self, number: int, samples: int, val_accuracy: float) -> None:
+        if samples not in self._steps.setdefault(number, set()):
+            self._steps[number].add(samples)
+            self._storage.set_trial_intermediate_value(self._ids[number], samples, val_accuracy)
+
+    def _attributes(self, number: int, changes: Mapping[str, Any]) -> None:
+        trial_id = self._ids[number]
+        before = json.loads(self._storage.get_trial_user_attrs(trial_id).get(ATTRIBUTE, "{}"))
+        self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, json.dumps({**before, **changes}))
+
+    def _finish(self, trial: Trial) -> None:
+        trial_id = self._ids[trial.number]
+        for samples, val_accuracy in trial.curve:
+            self._step(trial.number, samples, val_accuracy)
+        record = trial.to_json()
+        for kept_elsewhere in ("number", "state", "curve"):
+            del record[kept_elsewhere]
+        self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, json.dumps(record))
+        values = [trial.val_accuracy] if trial.state != "failed" and trial.val_accuracy is not None else None
+        self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)
+        self._steps.pop(trial.number, None)
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """A domain in Optuna's terms; bounds are inclusive in both."""
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.options)
+    if isinstance(domain, Int):
+        return IntDistribution(domain.low, domain.high, log=domain.log)
+    return FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def _running_row(space: SearchSpace, params: Mapping[str, Value]) -> FrozenTrial:
+    distributions: dict[str, BaseDistribution] = {}
+
+    def note(name: str, domain: Domain) -> Value:
+        distributions[name] = distribution(domain)
+        return params[name]
+
+    space.walk(note)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # choices that mix int and str are stored as JSON, which is what we want
+        return FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            values=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params={name: params[name] for name in distributions},
+            distributions=distributions,
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+        )
+
+
+def _read(row: FrozenTrial) -> Trial:
+    own = json.loads(row.user_attrs.get(ATTRIBUTE, "{}"))
+    own.setdefault("params", dict(row.params))
+    own["seconds"] = Phases(**own.get("seconds", {}))
+    own["curve"] = tuple(sorted(row.intermediate_values.items()))
+    return Trial(number=row.number, state=NAMES.get(row.state, "running"), **own)

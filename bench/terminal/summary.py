@@ -1,0 +1,41 @@
+"""The last lines of a search: what was found, and the commands that come next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.terminal.text import plain
+
+
+def summary(document: Mapping[str, Any]) -> str:
+    """The lines for one family's search document (see the JSON contract), with rich markup.
+
+    Accuracies are shown in percent; everything that a user named is escaped.
+    """
+    trials, best, row = document["trials"], document["best"], document["final"]
+    family, dataset = plain(document["family"]), plain(document["dataset"])
+    lines = [
+        f"[bold]{family}[/] on {dataset}: {trials['total']} trials "
+        f"({trials['complete']} complete, {trials['pruned']} pruned, {trials['failed']} failed) "
+        f"in {document['seconds']:.0f} s"
+    ]
+    if best:
+        lines.append(f"best validation accuracy {100 * best['val_accuracy']:.2f} % (trial {best['number']})")
+        lines.append("  " + plain(", ".join(f"{name}={short(value)}" for name, value in best["params"].items())))
+    if row:
+        low, high = row["ci95"]
+        lines.append(
+            f"[bold]test accuracy {100 * row['test_accuracy']:.2f} %[/], 95 % interval "
+            f"{100 * low:.2f} to {100 * high:.2f}, mean of {row['seeds']} seeds, {row['errors']:.1f} errors a seed, "
+            f"look {row['test_looks']} at this test set"
+        )
+    following = [] if row else [f"bench final {family} --dataset {dataset}"]
+    following += [f"bench leaderboard --dataset {dataset}", f"bench trials {family} --dataset {dataset}"]
+    lines.append("next: " + " · ".join(following))
+    return "\n".join(lines)
+
+
+def short(value: object) -> str:
+    """A parameter's value in few characters."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

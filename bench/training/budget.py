@@ -1,0 +1,69 @@
+"""How long a configuration trains, counted in samples so that batch sizes can be compared.
+
+A run draws from a stream of permutations of the training set, and every batch is full: a batch may end one permutation
+and begin the next. `epochs` epochs of n images are therefore ceil(epochs * n / batch_size) steps; where the batch size
+divides n this is what Keras's `fit` does, elsewhere `fit` ends each epoch with a shorter batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+REDUCTION = 4  # each rung is this many times the one before; Li et al. 2020 (ASHA) use 4
+SMALL = 20_000  # below this many images a quarter of an epoch is too little to say anything
+
+
+def rungs(train_images: int, epochs: float) -> list[int]:
+    """Nominal sample counts at which a run is judged before its end, the same for every batch size.
+
+    The first is a quarter of an epoch on large data and one epoch on small data; the run's own end is not among them.
+    """
+    first = train_images // REDUCTION if train_images >= SMALL else train_images
+    end = round(epochs * train_images)
+    marks = []
+    while first < end:
+        marks.append(first)
+        first *= REDUCTION
+    return marks
+
+
+def steps_for(samples: int, batch_size: int) -> int:
+    """Steps until at least `samples` images have been seen."""
+    return math.ceil(samples / batch_size)
+
+
+class Batches:
+    """The stream of batches: indices into the training images, shape (steps, batch_size), int32.
+
+    Args:
+        images: n, the number of training images.
+        batch_size: images a step.
+        seed: the same seed gives the same stream, however it is cut into pieces.
+    """
+
+    def __init__(self, images: int, batch_size: int, seed: int) -> None:
+        self._batch_size = batch_size
+        self._pending = np.empty(0, np.int32)
+        self._permutations = self._permute(images, seed)
+
+    @staticmethod
+    def _permute(images: int, seed: int) -> Iterator[npt.NDArray[np.int32]]:
+        generator = np.random.default_rng(seed)
+        while True:
+            yield generator.permutation(images).astype(np.int32)
+
+    def take(self, steps: int) -> npt.NDArray[np.int32]:
+        """The next `steps` batches."""
+        needed = steps * self._batch_size
+        parts = [self._pending]
+        held = len(self._pending)
+        while held < needed:
+            parts.append(next(self._permutations))
+            held += len(parts[-1])
+        stream = np.concatenate(parts)
+        self._pending = stream[needed:]
+        return stream[:needed].reshape(steps, self._batch_size)

@@ -1,0 +1,133 @@
+"""What every training loop offers, whatever framework is below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import BenchError, FamilyError, did_you_mean
+from bench.space import Value
+
+Images = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int32]
+
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd", "nadam", "lion")
+SCHEDULES = ("constant", "cosine", "one_cycle")
+
+
+class Diverged(BenchError):
+    """The training loss is no longer finite. Accuracy stays finite on NaN weights, so the loss is what is watched."""
+
+
+class Stopped(BenchError):
+    """The parent asked for the run to end."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The parameters that the trainer, not `build`, owns; those a space leaves out take these values."""
+
+    epochs: float
+    batch_size: int = 128
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Value]) -> Recipe:
+        """Raises FamilyError naming every value that no trainer can use."""
+        problems = []
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            value = str(config.get(name, known[0]))
+            if value not in known:
+                problems.append(f"{name} must be one of {', '.join(known)}, not {value!r}.{did_you_mean(value, known)}")
+        numbers = {"epochs": config.get("epochs"), "batch_size": config.get("batch_size", 128)}
+        for name, number in numbers.items():
+            if not isinstance(number, (int, float)) or isinstance(number, bool) or number <= 0:
+                problems.append(f"{name} must be a positive number, not {number!r}; add it to the space")
+        if problems:
+            raise FamilyError("The configuration cannot be trained:", problems)
+        return cls(**{name: config[name] for name in cls.__dataclass_fields__ if name in config})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run may see: training images and labels, and validation ones (empty in a retraining).
+
+    Args:
+        x, val_x: uint8 in [0, 255] or float32 in [0, 1], shape (n, height, width, channels).
+        y, val_y: int32 in [0, classes), shape (n,).
+        classes: the number of classes.
+    """
+
+    x: Images
+    y: Labels
+    val_x: Images
+    val_y: Labels
+    classes: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        _, height, width, channels = self.x.shape
+        return height, width, channels
+
+
+class Trainer(Protocol):
+    """One run: a model, its data and its recipe, advanced by samples.
+
+    Attributes:
+        total_samples: nominal samples at the end of the run, epochs x images.
+        samples: images seen so far.
+        build_seconds, trace_seconds, train_seconds, eval_seconds: where the time went.
+        parameters: weights of the model, trainable or not.
+    """
+
+    total_samples: int
+    samples: int
+    parameters: int
+    build_seconds: float
+    trace_seconds: float
+    train_seconds: float
+    eval_seconds: float
+
+    def advance(self, to_samples: int, on_progress: Callable[[int, float], None]) -> float:
+        """Train until `to_samples` nominal samples were seen; returns the mean loss of the part just trained.
+
+        `on_progress(samples, loss)` is called at least every five seconds and may raise Stopped.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        ...
+
+    def val_accuracy(self) -> float:
+        """Fraction of the validation images classified correctly, in [0, 1]. Raises Diverged on non-finite logits."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the model in Keras's own format, loadable by stock Keras."""
+        ...
+
+
+def check_model(model: Any, data: Data) -> None:
+    """Refuse a model that does not take the images or does not give one logit a class.
+
+    Raises:
+        FamilyError: naming the shape wanted and the one seen.
+    """
+    wanted_in, seen_in = (None, *data.image_shape), tuple(model.input_shape)
+    wanted_out, seen_out = (None, data.classes), tuple(model.output_shape)
+    problems = []
+    if seen_in[1:] != wanted_in[1:]:
+        problems.append(f"its input must have shape {wanted_in}, not {seen_in}; use the image_shape given to build")
+    if seen_out[1:] != wanted_out[1:]:
+        problems.append(f"its output must have shape {wanted_out}, not {seen_out}; end in Dense(classes)")
+    if problems:
+        raise FamilyError("The model that build returned does not fit:", problems)

@@ -1,0 +1,126 @@
+"""What the parent and a worker say to each other over their pipe. Both ends are this package, so pickle is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.records import Phases, Reason
+from bench.space import Value
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Sent once, before anything heavy is imported.
+
+    Attributes:
+        folder: the sealed data set's folder.
+        forbidden: files and folders that this process may never open.
+        gpu: the device's index, or None for the processor.
+    """
+
+    folder: Path
+    forbidden: tuple[Path, ...]
+    threads: int
+    gpu: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a configuration, a seed, and where it is judged.
+
+    Attributes:
+        number: the trial's number, or an index within a confirmation or a retraining.
+        rungs: nominal samples at which to report and wait for a decision, ascending, below the run's end.
+        retrain: train on train + validation, without any evaluation.
+        save_to: where the model goes at the end, or None.
+    """
+
+    number: int
+    family: Path
+    config: Mapping[str, Value]
+    seed: int
+    precision: str
+    rungs: tuple[int, ...] = ()
+    retrain: bool = False
+    save_to: Path | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Ask a worker to measure whether bfloat16 pays on its device."""
+
+
+@dataclass(frozen=True)
+class Decide:
+    """The answer to `AtRung` (go or prune), or at any time 'stop' with the reason that the record gets."""
+
+    number: int
+    verdict: Literal["go", "prune", "stop"]
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker has imported its framework and mapped the data."""
+
+    device: str
+    seconds: float
+    rss: int  # bytes
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Milliseconds of one training-like step in each dtype."""
+
+    float32_ms: float
+    bfloat16_ms: float
+
+    @property
+    def precision(self) -> str:
+        """bfloat16 has to save a tenth to be worth 16 bits of mantissa."""
+        return "bfloat16" if self.bfloat16_ms < 0.9 * self.float32_ms else "float32"
+
+
+@dataclass(frozen=True)
+class Progress:
+    number: int
+    samples: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class AtRung:
+    number: int
+    samples: int  # nominal
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run is over. `verdict` is complete, pruned, stopped or failed."""
+
+    number: int
+    verdict: Literal["complete", "pruned", "stopped", "failed"]
+    val_accuracy: float | None
+    samples: int
+    seconds: Phases
+    parameters: int | None
+    rss: int  # bytes
+    reason: Reason | None = None
+    detail: str | None = None
+    losses: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Made by the parent when a worker's pipe closes: its process has ended. `reason` is what the record gets."""
+
+    reason: Reason
+    detail: str
+
+
+ToWorker = Setup | Job | Probe | Decide
+FromWorker = Ready | Probed | Progress | AtRung | Done | Lost

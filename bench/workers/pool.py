@@ -1,0 +1,208 @@
+"""The warm pool: processes that are started once, replaced when they die or grow, and never outlive the parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import BinaryIO
+
+from bench.errors import BenchError
+from bench.records import Reason
+from bench.workers.messages import Done, FromWorker, Job, Lost, Ready, Setup, ToWorker
+
+MAX_RSS = 1_150_000_000  # bytes; a worker above this is replaced after its run
+START_SECONDS = 180.0
+MAX_START_FAILURES = 3
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one worker runs: its threads, and a GPU index or None."""
+
+    threads: int
+    gpu: str | None = None
+
+
+class _Process:
+    """One worker process and this end of its pipe."""
+
+    def __init__(self, index: int, place: Place, setup: Setup, log: BinaryIO) -> None:
+        self.index = index
+        self.job: Job | None = None
+        self.ready: Ready | None = None
+        self.started = time.monotonic()
+        ours, theirs = socket.socketpair()
+        environment = {
+            **os.environ,
+            "BENCH_WORKER_OF": str(os.getpid()),
+            "CUDA_VISIBLE_DEVICES": "-1" if place.gpu is None else place.gpu,
+            "KERAS_BACKEND": "tensorflow",
+            "MALLOC_ARENA_MAX": "2",
+            "OMP_NUM_THREADS": str(place.threads),
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
+        command = [sys.executable, "-m", "bench.workers.process", str(theirs.fileno())]
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+        self.pipe = Connection(ours.detach())
+        self.pipe.send(setup)
+
+    def end(self) -> None:
+        """Close the pipe, which ends the process; kill it if it does not hear."""
+        self.pipe.close()
+        try:
+            self.process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Pool:
+    """A fixed number of worker slots. `poll` yields what the workers say; a death is one of the things said.
+
+    Args:
+        places: one entry a worker.
+        folder: the sealed data set's folder.
+        forbidden: what no worker may open.
+        logs: folder that gets one file a worker.
+    """
+
+    def __init__(self, places: Sequence[Place], folder: Path, forbidden: Sequence[Path], logs: Path) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self._places, self._folder, self._forbidden = list(places), folder, tuple(forbidden)
+        self._logs: list[BinaryIO] = [(logs / f"worker-{i}.log").open("ab") for i in range(len(places))]
+        self._oom_kills = _oom_kills()
+        self._start_failures = 0
+        self._workers = [self._spawn(i) for i in range(len(places))]
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _spawn(self, index: int) -> _Process:
+        place = self._places[index]
+        setup = Setup(self._folder, self._forbidden, place.threads, place.gpu)
+        return _Process(index, place, setup, self._logs[index])
+
+    @property
+    def idle(self) -> list[int]:
+        """Workers that are ready and have no job."""
+        return [w.index for w in self._workers if w.ready is not None and w.job is None]
+
+    @property
+    def busy(self) -> list[int]:
+        return [w.index for w in self._workers if w.job is not None]
+
+    def job_of(self, worker: int) -> Job | None:
+        return self._workers[worker].job
+
+    def device_of(self, worker: int) -> str:
+        ready = self._workers[worker].ready
+        return ready.device if ready else ""
+
+    def submit(self, worker: int, job: Job) -> None:
+        self._workers[worker].job = job
+        self.send(worker, job)
+
+    def send(self, worker: int, message: ToWorker) -> None:
+        # A worker that has just died is learned of from the pipe, by poll.
+        with contextlib.suppress(OSError):
+            self._workers[worker].pipe.send(message)
+
+    def poll(self, timeout: float) -> list[tuple[int, FromWorker]]:
+        """What the workers said, waiting up to `timeout` seconds for the first message.
+
+        `Done` and `Lost` free the worker; a lost one is replaced at once.
+        """
+        by_pipe = {w.pipe: w for w in self._workers}
+        said: list[tuple[int, FromWorker]] = []
+        for pipe in wait(list(by_pipe), timeout):
+            worker = by_pipe[pipe]  # type: ignore[index]
+            try:
+                message: FromWorker = worker.pipe.recv()
+            except (EOFError, OSError):
+                said.append((worker.index, self._bury(worker)))
+                continue
+            if isinstance(message, Ready):
+                worker.ready = message
+            elif isinstance(message, Done):
+                worker.job = None
+                if message.rss > MAX_RSS:
+                    self._replace(worker)
+            said.append((worker.index, message))
+        for worker in self._workers:
+            if worker.ready is None and time.monotonic() - worker.started > START_SECONDS:
+                worker.process.kill()
+        return said
+
+    def kill(self, worker: int) -> None:
+        """End a worker that no longer listens; poll will report the loss."""
+        self._workers[worker].process.kill()
+
+    def _replace(self, worker: _Process) -> None:
+        worker.end()
+        self._workers[worker.index] = self._spawn(worker.index)
+
+    def _bury(self, worker: _Process) -> Lost:
+        worker.pipe.close()
+        try:
+            code = worker.process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            code = worker.process.wait()
+        lost = self._why(code, worker)
+        # A worker that dies before its first sign of life would be replaced for ever.
+        self._start_failures = 0 if worker.ready else self._start_failures + 1
+        if self._start_failures >= MAX_START_FAILURES:
+            raise BenchError(
+                f"{self._start_failures} workers in a row ended before they were ready; the last one: {lost.detail}. "
+                "The end of that log says why."
+            )
+        self._workers[worker.index] = self._spawn(worker.index)
+        return lost
+
+    def _why(self, code: int, worker: _Process) -> Lost:
+        where = f"see logs/worker-{worker.index}.log"
+        kills = _oom_kills()
+        if code == -signal.SIGKILL and kills > self._oom_kills:
+            self._oom_kills = kills
+            return Lost("out of memory", f"the kernel ended worker {worker.index}; use fewer workers")
+        reason: Reason = "killed" if code in (-signal.SIGKILL, -signal.SIGTERM) else "crashed"
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return Lost(reason, f"worker {worker.index} ended with {how}; {where}")
+
+    def close(self) -> None:
+        """End every worker, and wait until they are gone."""
+        for worker in self._workers:
+            with contextlib.suppress(OSError):
+                worker.pipe.close()
+        for worker in self._workers:
+            worker.end()
+        for log in self._logs:
+            log.close()
+
+
+def _oom_kills() -> int:
+    """How often the kernel has killed for memory, as far as it says."""
+    for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
+        with contextlib.suppress(OSError):
+            for line in Path(path).read_text().splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0

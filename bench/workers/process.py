@@ -1,0 +1,257 @@
+"""A worker: `python -m bench.workers.process FD`. Warm, and gone as soon as its parent is.
+
+The main thread trains. A second thread reads the pipe: it hears a stop during a graph call, and it ends the process
+when the pipe closes, so that no orphan is left whatever killed the parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from bench.data import guard
+from bench.records import Phases
+from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Probe, Probed, Progress, Ready, Setup
+
+if TYPE_CHECKING:
+    from bench.training.interface import Data, Trainer
+
+PROGRESS_SECONDS = 0.5
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    pipe = Connection(int(sys.argv[1]))
+    Worker(pipe, pipe.recv()).serve()
+
+
+class Worker:
+    def __init__(self, pipe: Connection, setup: Setup) -> None:
+        self._pipe = pipe
+        self._inbox: queue.Queue[Any] = queue.Queue()
+        self._stop: Decide | None = None
+        self._families: dict[Any, Any] = {}
+        self._idle_since: float | None = None
+        began = time.perf_counter()
+        guard.forbid(setup.forbidden)
+        threading.Thread(target=self._listen, daemon=True).start()
+        device = _start_framework(setup)
+        from bench.data.arrays import open_arrays
+        from bench.data.sealed import Sealed
+
+        self._arrays = open_arrays(Sealed.load(setup.folder))
+        self._send(Ready(device, time.perf_counter() - began, _rss()))
+
+    def _send(self, message: FromWorker) -> None:
+        self._pipe.send(message)
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = self._pipe.recv()
+                if isinstance(message, Decide) and message.verdict == "stop":
+                    self._stop = message
+                self._inbox.put(message)
+        except (EOFError, OSError):
+            os._exit(0)
+
+    def serve(self) -> None:
+        while True:
+            message = self._inbox.get()
+            if isinstance(message, Probe):
+                from bench.training.precision import measure
+
+                self._send(Probed(*measure()))
+            elif isinstance(message, Job):
+                self._stop = None
+                waited = time.perf_counter() - self._idle_since if self._idle_since else 0.0
+                self._send(self._run(message, waited))
+                _give_back_memory()
+                self._idle_since = time.perf_counter()
+
+    def _data(self, job: Job) -> Data:
+        from bench.training.interface import Data
+
+        (x, y), (val_x, val_y) = self._arrays.train, self._arrays.validation
+        if job.retrain:
+            (x, y), val_x, val_y = self._arrays.both, val_x[:0], val_y[:0]
+        return Data(x, y, val_x, val_y, self._arrays.classes)
+
+    def _run(self, job: Job, waited: float) -> Done:
+        from bench.training.interface import Diverged, Stopped
+
+        run = _Run(self, job, waited)
+        try:
+            return run.train(self._data(job), self._family(job))
+        except Stopped:
+            reason = self._stop.reason if self._stop else None
+            return run.done("failed" if reason else "stopped", reason=reason)
+        except Diverged as error:
+            return run.done("failed", reason="diverged", detail=str(error))
+        except MemoryError as error:
+            return run.done("failed", reason="out of memory", detail=str(error))
+        except Exception as error:
+            traceback.print_exc()
+            if "ResourceExhausted" in type(error).__name__ or "OOM when allocating" in str(error):
+                return run.done("failed", reason="out of memory", detail=_first_line(error))
+            return run.done("failed", reason="error", detail=_first_line(error))
+
+    def _family(self, job: Job) -> Any:
+        from bench.family import load_file
+
+        if job.family not in self._families:
+            self._families[job.family] = load_file(job.family)
+        return self._families[job.family]
+
+    def decision(self, number: int) -> Decide:
+        """Block until the parent says how trial `number` goes on."""
+        while True:
+            message = self._inbox.get()
+            if isinstance(message, Decide) and message.number == number:
+                return message
+
+    @property
+    def stop_asked(self) -> bool:
+        return self._stop is not None
+
+
+class _Run:
+    """The state of one job, so that a failure at any point still reports what was reached."""
+
+    def __init__(self, worker: Worker, job: Job, waited: float) -> None:
+        self._worker, self._job, self._wait = worker, job, waited
+        self._trainer: Trainer | None = None
+        self._val_accuracy: float | None = None
+        self._losses: list[tuple[int, float]] = []
+        self._said = 0.0
+
+    def train(self, data: Data, family: Any) -> Done:
+        from bench.training.interface import Stopped
+        from bench.training.tensorflow import make_trainer
+
+        job = self._job
+        self._trainer = trainer = make_trainer(family, job.config, data, job.seed, job.precision)
+        if job.retrain:
+            return self._retrain(trainer)
+        for rung in job.rungs:
+            trainer.advance(rung, self._progress)
+            self._val_accuracy = trainer.val_accuracy()
+            asked = time.perf_counter()
+            self._worker._send(AtRung(job.number, rung, self._val_accuracy))
+            verdict = self._worker.decision(job.number).verdict
+            self._wait += time.perf_counter() - asked
+            if verdict == "stop":
+                raise Stopped
+            if verdict == "prune":
+                return self.done("pruned")
+        trainer.advance(trainer.total_samples, self._progress)
+        self._val_accuracy = trainer.val_accuracy()
+        return self.done("complete")
+
+    def _retrain(self, trainer: Trainer) -> Done:
+        """Train to the end and save. A diverged seed is saved as it is: it counts as it scores, and none is dropped."""
+        from bench.training.interface import Diverged
+
+        detail = None
+        try:
+            trainer.advance(trainer.total_samples, self._progress)
+        except Diverged as error:
+            detail = f"diverged: {error}"
+        assert self._job.save_to is not None
+        self._job.save_to.parent.mkdir(parents=True, exist_ok=True)
+        trainer.save(self._job.save_to)
+        return self.done("complete", detail=detail)
+
+    def _progress(self, samples: int, loss: float) -> None:
+        from bench.training.interface import Stopped
+
+        if self._worker.stop_asked:
+            raise Stopped
+        self._losses.append((samples, loss))
+        now = time.monotonic()
+        if now - self._said > PROGRESS_SECONDS:
+            self._said = now
+            self._worker._send(Progress(self._job.number, samples, loss))
+
+    def done(self, verdict: Any, reason: Any = None, detail: str | None = None) -> Done:
+        trainer = self._trainer
+        seconds = Phases(wait=self._wait)
+        if trainer is not None:
+            seconds = replace(
+                seconds,
+                build=trainer.build_seconds,
+                trace=trainer.trace_seconds,
+                train=trainer.train_seconds,
+                eval=trainer.eval_seconds,
+            )
+        return Done(
+            self._job.number,
+            verdict,
+            None if verdict == "failed" else self._val_accuracy,
+            trainer.samples if trainer else 0,
+            seconds,
+            trainer.parameters if trainer else None,
+            _rss(),
+            reason,
+            detail,
+            tuple(self._losses),
+        )
+
+
+def _start_framework(setup: Setup) -> str:
+    """Import TensorFlow with its threads and device set; returns the device's name."""
+    # Keras imports these where they are installed, a second and 100 MB each, and does without them where not.
+    unwanted = [name for name in ("sklearn", "matplotlib", "jax", "torch", "pandas") if name not in sys.modules]
+    for name in unwanted:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import keras  # noqa: F401
+        import tensorflow as tf
+    finally:
+        for name in unwanted:
+            del sys.modules[name]
+    tf.config.threading.set_intra_op_parallelism_threads(setup.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    gpus = tf.config.list_physical_devices("GPU") if setup.gpu is not None else []
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
+    return "CPU"
+
+
+def _rss() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _give_back_memory() -> None:
+    """Free what the last model held: cycles first, then the C heap's empty pages (glibc keeps them otherwise)."""
+    import ctypes
+    import gc
+
+    import keras
+
+    keras.backend.clear_session(free_memory=False)
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Shared fixtures. Tests that train do so in subprocesses or on synthetic arrays; MNIST is used only where it is found."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+@pytest.fixture
+def mnist_dir() -> Path:
+    """The folder that holds mnist.npz; skips where it is not on disk."""
+    folder = os.environ.get("BENCH_DATA_DIR")
+    if folder and (Path(folder) / "mnist.npz").is_file():
+        return Path(folder)
+    pytest.skip("mnist.npz is not in $BENCH_DATA_DIR")

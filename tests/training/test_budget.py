@@ -1,0 +1,35 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.training.budget import Batches, rungs, steps_for
+
+
+def test_rungs_start_at_a_quarter_of_an_epoch_on_large_data():
+    assert rungs(50_000, 10) == [12_500, 50_000, 200_000]
+
+
+def test_rungs_start_at_one_epoch_on_small_data():
+    assert rungs(1_198, 20) == [1_198, 4_792, 19_168]
+
+
+def test_a_run_is_not_judged_at_its_own_end():
+    assert rungs(50_000, 4) == [12_500, 50_000]
+
+
+@given(st.integers(1, 200), st.integers(1, 64), st.integers(1, 5), st.integers(0, 2**31))
+def test_every_epoch_of_the_stream_is_a_permutation_and_every_batch_is_full(images, batch, epochs, seed):
+    steps = steps_for(images * epochs, batch)
+    taken = Batches(images, batch, seed).take(steps)
+    assert taken.shape == (steps, batch)
+    stream = taken.ravel()
+    for epoch in range(epochs):
+        part = stream[epoch * images : (epoch + 1) * images]
+        assert sorted(part) == list(range(images))
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=8))
+def test_the_stream_is_the_same_however_it_is_cut(pieces):
+    whole = Batches(37, 5, 3).take(sum(pieces))
+    batches = Batches(37, 5, 3)
+    np.testing.assert_array_equal(np.concatenate([batches.take(n) for n in pieces]), whole)

@@ -1,0 +1,155 @@
+"""The compiled loop held to Keras's own `fit`: float32, one thread, the same order, the same weights."""
+
+import numpy as np
+import pytest
+
+from bench.errors import FamilyError
+from bench.family import Family, load
+from bench.space import Int, SearchSpace
+from bench.training.budget import Batches
+from bench.training.interface import Data, Diverged, Recipe
+from bench.training.tensorflow import FitTrainer, TensorFlowTrainer, make_optimizer, make_trainer
+
+keras = pytest.importorskip("keras")
+
+
+def digits_like(images=256, side=8, channels=1, classes=10, seed=0):
+    generator = np.random.default_rng(seed)
+    y = generator.integers(0, classes, images).astype(np.int32)
+    x = generator.integers(0, 256, (images, side, side, channels)).astype(np.uint8)
+    x[np.arange(images), y % side] = 255  # something to learn
+    return Data(x[:192], y[:192], x[192:], y[192:], classes)
+
+
+SMALL = {"depth": 1, "width": 16, "batch_norm": False, "batch_size": 32, "schedule": "constant", "weight_decay": 0.0}
+RECIPES = [
+    {"optimizer": "adam", "learning_rate": 1e-2},
+    {"optimizer": "rmsprop", "learning_rate": 1e-3},
+    {"optimizer": "sgd", "learning_rate": 1e-1, "momentum": 0.9},
+    {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.05},
+]
+
+
+@pytest.mark.parametrize("family_name", ["mlp", "cnn"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_loop_ends_with_the_weights_that_fit_ends_with(family_name, recipe):
+    data = digits_like()
+    family = load(family_name)
+    config = {**family.reference, **SMALL, **recipe, "filters": 4, "dense": 8, "epochs": 2}
+    ours = make_trainer(family, config, data, seed=5, precision="float32")
+    assert isinstance(ours, TensorFlowTrainer)
+
+    keras.utils.set_random_seed(5)
+    theirs = family.build(config, data.image_shape, data.classes)
+    for mine, other in zip(ours.model.weights, theirs.weights, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    theirs.compile(make_optimizer(Recipe.of(config)), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+    ours.advance(ours.total_samples, lambda samples, loss: None)
+    order = Batches(len(data.x), 32, 5).take(12).ravel()
+    for epoch in range(2):
+        rows = order[epoch * 192 : (epoch + 1) * 192]
+        theirs.fit(data.x[rows] / np.float32(255), data.y[rows], batch_size=32, epochs=1, shuffle=False, verbose=0)
+
+    for mine, other in zip(ours.model.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(mine, other, atol=2e-5)
+
+
+def test_the_weights_do_not_depend_on_where_the_run_was_judged():
+    data, family = digits_like(), load("mlp")
+    config = {**family.reference, **SMALL, "epochs": 3}
+    runs = []
+    for stops in ([576], [64, 100, 192, 576]):
+        trainer = make_trainer(family, config, data, seed=1, precision="float32")
+        for stop in stops:
+            trainer.advance(stop, lambda samples, loss: None)
+            trainer.val_accuracy()
+        runs.append(trainer)
+    assert runs[0].samples == runs[1].samples == 576
+    for one, other in zip(runs[0].model.weights, runs[1].model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_of_epochs_that_the_batch_does_not_divide_ends_with_a_full_batch():
+    data, family = digits_like(), load("mlp")
+    trainer = make_trainer(family, {**family.reference, **SMALL, "batch_size": 50, "epochs": 1}, data, 0, "float32")
+    trainer.advance(10**9, lambda samples, loss: None)
+    assert trainer.samples == 200  # 192 images, four batches of 50
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp_dropout", "cnn"])
+@pytest.mark.parametrize("shape", [(8, 1), (28, 1), (32, 3)])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_built_in_family_trains_on_every_image_shape(name, shape, precision):
+    data = digits_like(side=shape[0], channels=shape[1])
+    family = load(name)
+    trainer = make_trainer(family, {**family.reference, "epochs": 1}, data, 0, precision)
+    trainer.advance(10**9, lambda samples, loss: None)
+    assert 0.0 <= trainer.val_accuracy() <= 1.0
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_cnn_takes_all_its_blocks_on_the_smallest_images(kernel, batch_norm):
+    data, family = digits_like(side=8), load("cnn")
+    config = {**family.reference, "kernel": kernel, "batch_norm": batch_norm, "dropout": 0.5, "epochs": 1}
+    assert make_trainer(family, config, data, 0, "float32").parameters > 0
+
+
+def test_the_references_have_the_notebooks_parameter_counts():
+    data = digits_like(side=28)
+    counts = {n: make_trainer(load(n), load(n).reference, data, 0, "float32").parameters for n in ("mlp", "cnn")}
+    assert counts == {"mlp": 407_050, "cnn": 356_298}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
+def test_a_decaying_schedule_ends_near_zero(schedule):
+    data, family = digits_like(), load("mlp")
+    trainer = make_trainer(family, {**family.reference, **SMALL, "schedule": schedule, "epochs": 4}, data, 0, "float32")
+    trainer.advance(10**9, lambda samples, loss: None)
+    last = float(trainer._optimizer.learning_rate) / 1e-3
+    assert last == pytest.approx(1.0) if schedule == "constant" else last < 0.1
+
+
+def test_a_loss_that_is_not_finite_is_a_divergence():
+    data, family = digits_like(), load("mlp")
+    config = {**family.reference, **SMALL, "optimizer": "sgd", "learning_rate": 1e30, "momentum": 0.0, "epochs": 3}
+    with pytest.raises(Diverged):
+        make_trainer(family, config, data, 0, "float32").advance(10**9, lambda samples, loss: None)
+
+
+def test_a_saved_model_loads_with_stock_keras_and_predicts_the_same(tmp_path):
+    data, family = digits_like(), load("mlp_dropout")
+    trainer = make_trainer(family, {**family.reference, "epochs": 1}, data, 0, "float32")
+    trainer.advance(10**9, lambda samples, loss: None)
+    trainer.save(tmp_path / "model.keras")
+    stock = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    expected = stock(data.val_x / np.float32(255), training=False)
+    np.testing.assert_allclose(trainer.logits(data.val_x), expected, atol=1e-5)
+
+
+def test_a_model_with_its_own_loss_falls_back_to_keras_own_step():
+    def build(config, image_shape, classes):
+        model = load("mlp").build({**SMALL, "depth": 1}, image_shape, classes)
+        model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    family = Family("own", SearchSpace({"epochs": Int(1, 9)}), build)
+    trainer = make_trainer(family, {"epochs": 4}, digits_like(), 0, "float32")
+    assert isinstance(trainer, FitTrainer)
+    first = trainer.advance(192, lambda samples, loss: None)
+    assert trainer.advance(768, lambda samples, loss: None) < first
+
+
+def test_a_model_of_the_wrong_output_size_is_refused_with_both_shapes():
+    def build(config, image_shape, classes):
+        return load("mlp").build({**SMALL, "depth": 1}, image_shape, classes + 1)
+
+    family = Family("wrong", SearchSpace({"epochs": Int(1, 9)}), build)
+    with pytest.raises(FamilyError, match=r"output must have shape \(None, 10\), not \(None, 11\)"):
+        make_trainer(family, {"epochs": 1}, digits_like(), 0, "float32")
+
+
+def test_unusable_training_parameters_are_named_together():
+    with pytest.raises(FamilyError, match=r"(?s)Did you mean adam\?.*epochs must be a positive number, not None"):
+        Recipe.of({"optimizer": "addam"})
