@@ -7,6 +7,7 @@ trials told, and on nothing else. Pruners hear the rungs as steps, in nominal sa
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState, create_trial
 
 from bench.engines.interface import Exhausted, seed_of
-from bench.errors import MissingPackage, UsageError
+from bench.errors import MissingPackage, SpaceError, UsageError
 from bench.records import Trial
 from bench.space import Choice, Config, Domain, Fixed, Int, SearchSpace, Value, When
 from bench.store import distribution
@@ -26,6 +27,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 # group=True, GP and grid are experimental and chosen knowingly.
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
+MAX_GRID = 10_000
 GRID_POINTS = 4  # values that a grid takes of a continuous range
 
 SAMPLERS: dict[str, Callable[[int, SearchSpace], optuna.samplers.BaseSampler]] = {
@@ -172,4 +174,10 @@ def _grid(space: SearchSpace) -> dict[str, list[Any]]:
         steps = [i / (GRID_POINTS - 1) for i in range(GRID_POINTS)]
         points = [low * (high / low) ** s if domain.log else low + (high - low) * s for s in steps]
         grid[name] = sorted({round(p) for p in points}) if isinstance(domain, Int) else sorted(set(points))
+    size = math.prod(map(len, grid.values()))
+    if size > MAX_GRID:
+        raise SpaceError(
+            f"A grid over this space has {size:,} points, more than {MAX_GRID:,}. "
+            "Fix parameters with --set, narrow them with --range, or use another sampler."
+        )
     return grid

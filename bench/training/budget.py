@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 REDUCTION = 4  # each rung is this many times the one before; Li et al. 2020 (ASHA) use 4
-SMALL = 20_000  # below this many images a quarter of an epoch is too little to say anything
+LEAST = 10_000  # samples before a first judgement; with fewer, a warm-up looks like a bad configuration
 
 
 def rungs(train_images: int, epochs: float) -> list[int]:
     """Nominal sample counts at which a run is judged before its end, the same for every batch size.
 
-    The first is a quarter of an epoch on large data and one epoch on small data; the run's own end is not among them.
+    The first is a quarter of an epoch, but at least 10,000 samples; the run's own end is not among them.
     """
-    first = train_images // REDUCTION if train_images >= SMALL else train_images
+    first = max(train_images // REDUCTION, LEAST)
     end = round(epochs * train_images)
     marks = []
     while first < end:

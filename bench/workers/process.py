@@ -42,9 +42,10 @@ class Worker:
         self._families: dict[Any, Any] = {}
         self._idle_since: float | None = None
         began = time.perf_counter()
-        guard.forbid(setup.forbidden)
         threading.Thread(target=self._listen, daemon=True).start()
         device = _start_framework(setup)
+        # After the framework, whose thousands of files need no watching, and before any family's code.
+        guard.forbid(setup.forbidden)
         from bench.data.arrays import open_arrays
         from bench.data.sealed import Sealed
 

@@ -9,8 +9,9 @@ def test_rungs_start_at_a_quarter_of_an_epoch_on_large_data():
     assert rungs(50_000, 10) == [12_500, 50_000, 200_000]
 
 
-def test_rungs_start_at_one_epoch_on_small_data():
-    assert rungs(1_198, 20) == [1_198, 4_792, 19_168]
+def test_rungs_start_at_ten_thousand_samples_on_small_data():
+    assert rungs(1_198, 40) == [10_000, 40_000]
+    assert rungs(1_198, 5) == []
 
 
 def test_a_run_is_not_judged_at_its_own_end():

@@ -1,0 +1,131 @@
+"""The figures that the main job must reach, measured in one run on this machine:
+
+    BENCH_DATA_DIR=... python tests/benchmarks/main_job.py [--quick]
+
+Unit: E, the seconds that two workers together need for one epoch of the reference cnn in the default precision (the wall
+time of both training side by side, divided by the epochs that they trained). Every other figure is divided by it.
+Prints one JSON document last. `--quick` does digits only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from bench.engines.fixed import Run, run_all
+from bench.family import load
+from bench.holdout.seal import ensure
+from bench.search import measured_precision
+from bench.workers.messages import Done
+from bench.workers.pool import Place, Pool
+
+BENCH = [sys.executable, "-m", "bench"]
+
+
+def run(*arguments: str) -> tuple[dict, float, dict[str, float]]:
+    """Run bench with --json; returns its document, wall seconds and peak memory of parent and workers, in bytes."""
+    began = time.monotonic()
+    process = subprocess.Popen([*BENCH, *arguments, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    peaks = {"parent": 0.0, "worker": 0.0}
+    watcher = threading.Thread(target=watch_memory, args=(process.pid, peaks), daemon=True)
+    watcher.start()
+    output = process.communicate()[0]
+    if process.returncode:
+        raise SystemExit(f"bench {' '.join(arguments)} ended with {process.returncode}")
+    return json.loads(output), time.monotonic() - began, peaks
+
+
+def watch_memory(pid: int, peaks: dict[str, float]) -> None:
+    parent = psutil.Process(pid)
+    while True:
+        try:
+            peaks["parent"] = max(peaks["parent"], parent.memory_info().rss)
+            for child in parent.children():
+                if "bench.workers.process" in child.cmdline():
+                    peaks["worker"] = max(peaks["worker"], child.memory_info().rss)
+        except psutil.Error:
+            if not parent.is_running():
+                return
+        time.sleep(0.2)
+
+
+def unit(home: Path, data_dir: Path) -> tuple[float, str]:
+    """(E in seconds, the precision it was measured in): two workers, two epochs each, after one warm-up run each."""
+    sealed = ensure(home, "mnist", data_dir, print)
+    family = load("cnn")
+    with Pool([Place(1), Place(1)], sealed.folder, [], home / "logs") as pool:
+        precision = measured_precision(pool)
+        while len(pool.idle) < 2:
+            pool.poll(1.0)
+        seconds: list[float] = []
+        for epochs in (1, 2):
+            runs = [Run({**family.reference, "epochs": epochs}, seed, seed) for seed in (0, 1)]
+            done: list[Done] = run_all(runs, family.source, precision, pool, lambda event: None)
+            seconds = [(t.seconds.train + t.seconds.eval) for t in done]
+        # Two workers train two epochs each side by side: four epochs in the time of the slower one.
+        return max(t.seconds.train for t in done) / 4, precision
+
+
+def startup_seconds(*arguments: str) -> float:
+    times = []
+    for _ in range(7):
+        began = time.monotonic()
+        subprocess.run([*BENCH, *arguments], stdout=subprocess.DEVNULL, check=True)
+        times.append(time.monotonic() - began)
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--trials", default="50")
+    parser.add_argument("families", nargs="*", default=["cnn", "mlp", "mlp_dropout"])
+    options = parser.parse_args()
+    figures: dict[str, object] = {
+        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
+        "python": platform.python_version(),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        _, seconds, _ = run("search", "cnn", "--trials", options.trials, "--dataset", "digits", "--home", folder)
+        figures["digits cnn, all of it, seconds (60)"] = round(seconds, 1)
+        if not options.quick:
+            data_dir = Path(os.environ["BENCH_DATA_DIR"])
+            epoch, precision = unit(home, data_dir)
+            figures |= {"E, seconds": round(epoch, 3), "precision": precision}
+            for family in options.families:
+                document, seconds, peaks = run(
+                    "search", family, "--trials", options.trials, "--dataset", "mnist", "--home", folder
+                )
+                row = document["final"]
+                figures[family] = {
+                    "search, seconds": round(document["seconds"], 1),
+                    "search, E (60 for cnn)": round(document["seconds"] / epoch, 1),
+                    "all of it, seconds": round(seconds, 1),
+                    "all of it, E (120 for cnn)": round(seconds / epoch, 1),
+                    "test accuracy, mean of seeds": row["test_accuracy"],
+                    "95 % interval": row["ci95"],
+                    "trials": document["trials"],
+                    "best": document["best"],
+                    "peak worker, MB (1300)": round(peaks["worker"] / 1e6),
+                    "peak parent, MB (250)": round(peaks["parent"] / 1e6),
+                }
+                print(json.dumps({family: figures[family]}, indent=2), flush=True)
+        figures["bench --help, seconds (0.3)"] = round(startup_seconds("--help"), 3)
+        figures["bench leaderboard, seconds (0.5)"] = round(startup_seconds("leaderboard", "--home", folder), 3)
+    print(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+import gzip
+import io
+import json
+import os
+import pickle
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import time
+
+import numpy as np
+import pytest
+
+from bench.data.arrays import open_arrays
+from bench.data.catalog import FASHION_FILES, FOLDER_FILES, KNOWN
+from bench.data.sealed import Sealed, find
+from bench.errors import DataError, UnknownDataset, UsageError
+from bench.holdout import sources
+from bench.holdout.seal import ensure, seal
+
+
+@pytest.fixture(autouse=True)
+def no_network_and_empty_caches(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+def tiny(path, seed=0, **changes):
+    random = np.random.RandomState(seed)
+    arrays = {
+        "x_train": random.randint(0, 256, (60, 5, 4, 1)).astype(np.uint8),
+        "y_train": np.arange(60) % 3,
+        "x_test": random.randint(0, 256, (9, 5, 4, 1)).astype(np.uint8),
+        "y_test": np.arange(9) % 3,
+    }
+    np.savez(path, **{**arrays, **changes})
+    return str(path)
+
+
+def test_a_file_is_sealed_by_a_process_of_its_own_and_found_again(home, tmp_path, monkeypatch):
+    path = tiny(tmp_path / "My cells.npz")
+    sealed = ensure(home, path, None)
+    assert (sealed.name, sealed.data_id) == ("My-cells", f"My-cells-{sealed.checksum[:8]}")
+    assert (sealed.n_train, sealed.n_validation, sealed.n_test, sealed.overlap) == (50, 10, 9, 0)
+    assert sealed.folder == home / "cache" / sealed.data_id
+    monkeypatch.setattr(subprocess, "run", None)
+    assert ensure(home, path, None) == sealed
+
+
+def test_the_command_line_side_imports_no_numpy_and_opens_no_source(home, tmp_path):
+    path = tiny(tmp_path / "tiny.npz")
+    ensure(home, path, None)
+    program = f"""
+import sys
+from pathlib import Path
+from bench.data import guard
+from bench.holdout.seal import ensure
+guard.forbid([Path({path!r})])
+ensure(Path({str(home)!r}), {path!r}, None)
+assert not {{"numpy", "pooch", "sklearn", "filelock"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_sealing_the_same_content_again_renews_only_seal_json(home, tmp_path):
+    path = tmp_path / "tiny.npz"
+    first = seal(home, tiny(path), None)
+    before = first.train_path.stat().st_mtime_ns
+    os.utime(path, ns=(1, 1))
+    assert find(home, str(path), None) is None
+    second = seal(home, str(path), None)
+    assert second.folder == first.folder and second.source["mtime_ns"] == 1
+    assert second.train_path.stat().st_mtime_ns == before
+    assert find(home, str(path), None) == second
+
+
+def test_other_content_is_another_data_set(home, tmp_path):
+    path = tmp_path / "tiny.npz"
+    first = seal(home, tiny(path), None)
+    second = seal(home, tiny(path, seed=1), None)
+    assert first.data_id != second.data_id and first.test_path.exists()
+    assert find(home, str(path), None) == second
+
+
+def test_the_sealed_files_depend_on_the_content_alone(tmp_path):
+    one = seal(tmp_path / "a", tiny(tmp_path / "tiny.npz"), None)
+    time.sleep(0.01)
+    two = seal(tmp_path / "b", tiny(tmp_path / "tiny.npz"), None)
+    assert one.train_path.read_bytes() == two.train_path.read_bytes()
+    assert one.test_path.read_bytes() == two.test_path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["train.npz", "test.npz", "seal.json"])
+def test_a_sealed_copy_that_lost_a_file_or_a_part_of_one_is_made_again(home, tmp_path, name):
+    path = tiny(tmp_path / "tiny.npz")
+    first = seal(home, path, None)
+    file = first.folder / name
+    file.write_bytes(file.read_bytes()[:-20])
+    assert find(home, path, None) is None
+    assert seal(home, path, None) == first
+    assert open_arrays(first).n_train == 50
+
+
+def test_images_that_stand_in_both_sets_are_counted_and_warned_about(home, tmp_path):
+    path = tiny(tmp_path / "tiny.npz")
+    with np.load(path) as archive:
+        x_test = archive["x_test"]
+        x_test[[2, 5]] = archive["x_train"][[7, 40]]
+    sealed = seal(home, tiny(tmp_path / "tiny.npz", x_test=x_test), None)
+    assert sealed.overlap == 2
+    assert sealed.warnings == (
+        "2 of 9 test images also stand among the training images; test accuracy may be too high.",
+    )
+
+
+def test_validation_images_of_the_user_are_kept_as_they_are(home, tmp_path):
+    x_val, y_val = np.full((6, 5, 4, 1), 9, np.uint8), np.arange(6) % 3
+    arrays = open_arrays(seal(home, tiny(tmp_path / "tiny.npz", x_val=x_val, y_val=y_val), None))
+    assert arrays.n_train == 60
+    assert np.array_equal(arrays.validation[0], x_val) and np.array_equal(arrays.validation[1], y_val)
+
+
+def test_floats_stay_floats(home, tmp_path):
+    halves = {"x_train": np.full((60, 5, 4), 0.5), "x_test": np.full((9, 5, 4), 0.25)}
+    arrays = open_arrays(seal(home, tiny(tmp_path / "tiny.npz", **halves), None))
+    assert (arrays.x.dtype, arrays.scale, float(arrays.x.max())) == (np.float32, 1.0, 0.5)
+
+
+def test_the_sealers_error_comes_back_with_all_its_problems(home, tmp_path):
+    path = tiny(tmp_path / "tiny.npz", y_train=np.arange(59) % 3, x_test=np.full((9, 5, 4), np.nan))
+    with pytest.raises(DataError) as caught:
+        ensure(home, path, None)
+    assert len(caught.value.problems) == 2
+    assert str(caught.value).startswith(f"{path} cannot be used as a data set:\n  - x_train and y_train")
+    assert not list(home.glob("cache/*/*"))
+
+
+@pytest.mark.parametrize("size", [0, 10, -30])
+def test_a_file_that_is_cut_short_or_no_zip_is_refused(home, tmp_path, size):
+    path = tmp_path / "tiny.npz"
+    tiny(path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DataError, match="cut short" if size else "not an .npz file"):
+        seal(home, str(path), None)
+
+
+def test_a_damaged_member_and_a_pickled_one_are_both_named(home, tmp_path):
+    path = tmp_path / "tiny.npz"
+    tiny(path, y_test=np.array([[1], [1, 2]], object))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"x_train.npy") + 600] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        seal(home, str(path), None)
+    assert [problem.split(" (")[0] for problem in caught.value.problems] == [
+        "x_train is damaged",
+        "y_test holds Python objects, which only pickle can read; save one plain array of numbers",
+    ]
+
+
+def test_two_processes_can_seal_at_once(home, tmp_path):
+    path = tiny(tmp_path / "tiny.npz")
+    command = [sys.executable, "-m", "bench.holdout.seal", "--home", str(home), "--dataset", path]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    answers = [run.communicate()[0] for run in runs]
+    assert answers[0] == answers[1]
+    assert open_arrays(Sealed.load(next(home.glob("cache/tiny-*")))).n_train == 50
+    assert json.loads(answers[0])["schema"] == 1
+
+
+def test_the_built_in_digits_need_nothing(home):
+    sealed = ensure(home, "digits", None)
+    known = KNOWN["digits"]
+    assert (sealed.n_train, sealed.n_validation, sealed.n_test) == (1_197, 240, 360)
+    assert (sealed.image_shape, sealed.class_names) == (known.image_shape, known.class_names)
+    arrays = open_arrays(sealed)
+    assert arrays.x.max() == 255 and set(np.unique(arrays.x)) <= {round(v * 255 / 16) for v in range(17)}
+    with np.load(sealed.test_path) as test:
+        assert np.bincount(test["y"]).tolist() == [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
+
+
+def test_mnist_is_sealed_in_seconds_with_fifty_thousand_training_images(home, mnist_dir):
+    began = time.monotonic()
+    sealed = ensure(home, None, mnist_dir, say=pytest.fail)
+    assert time.monotonic() - began < 20
+    assert (sealed.name, sealed.n_train, sealed.n_validation, sealed.n_test) == ("mnist", 50_000, 10_000, 10_000)
+    assert (sealed.overlap, sealed.warnings, sealed.dtype) == (0, (), "uint8")
+
+
+def test_without_mnist_and_without_a_network_one_line_is_said_and_digits_are_used(home):
+    said = []
+    sealed = ensure(home, None, None, said.append)
+    assert sealed.name == "digits"
+    assert len(said) == 1 and said[0].startswith("MNIST is not on disk and cannot be fetched, so the built-in digits")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "fashion_mnist"])
+def test_a_data_set_that_is_named_never_falls_back(home, tmp_path, name):
+    began = time.monotonic()
+    with pytest.raises(DataError, match=f"{name} is not on disk and could not be fetched") as caught:
+        ensure(home, name, tmp_path, say=pytest.fail)
+    assert time.monotonic() - began < 15
+    looked, reason, fetch, _ = caught.value.problems
+    assert str(tmp_path / KNOWN[name].places[0]) in looked and str(tmp_path / "keras") in looked
+    assert reason.endswith("the proxy cannot be reached")
+    assert "--data-dir" in fetch
+
+
+def test_a_host_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("pooch.HTTPDownloader", lambda **_: lambda *_, **__: time.sleep(30))
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.2 seconds"):
+        sources._check_reachable("https://example.org/x")
+
+
+def test_a_bad_mnist_on_disk_is_an_error_and_no_reason_to_fall_back(home, tmp_path):
+    tiny(tmp_path / "mnist.npz")
+    with pytest.raises(DataError, match="mnist has images of shape"):
+        ensure(home, None, tmp_path, say=pytest.fail)
+
+
+def test_unknown_names_and_folders_are_usage_errors(home, tmp_path):
+    with pytest.raises(UnknownDataset, match="Did you mean digits"):
+        ensure(home, "digit", None)
+    with pytest.raises(UsageError, match="does not exist"):
+        ensure(home, "mnist", tmp_path / "nowhere")
+
+
+def test_a_named_data_set_whose_source_is_gone_is_found_by_its_sealed_copy(home, tmp_path):
+    y = np.arange(60) % 10
+    x = np.random.RandomState(0).randint(0, 256, (60, 28, 28)).astype(np.uint8)
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    np.savez(data_dir / "mnist.npz", x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
+    sealed = seal(home, "mnist", data_dir)
+    assert find(home, "mnist", None) == sealed
+    (data_dir / "mnist.npz").write_bytes(b"changed")
+    assert find(home, "mnist", None) is None
+    shutil.rmtree(data_dir)
+    assert find(home, "mnist", None) == sealed
+
+
+def test_a_file_of_the_user_does_not_pass_for_the_named_data_set(home, tmp_path):
+    seal(home, tiny(tmp_path / "mnist.npz"), None)
+    assert find(home, "mnist", None) is None
+
+
+def test_fashion_mnist_is_read_from_its_four_files(tmp_path):
+    arrays = [np.arange(5 * 28 * 28).reshape(5, 28, 28) % 251, np.arange(5), np.ones((2, 28, 28)), np.array([1, 0])]
+    for (name, _), array in zip(FASHION_FILES, arrays, strict=True):
+        head = struct.pack(f">4B{array.ndim}i", 0, 0, 8, array.ndim, *array.shape)
+        (tmp_path / name).write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes()))
+    read = sources.read_fashion(tmp_path)
+    assert all(np.array_equal(a, b) for a, b in zip(read.values(), arrays, strict=True))
+    (tmp_path / FASHION_FILES[0][0]).write_bytes(gzip.compress(b"\0\0\x08\x03" + bytes(12) + b"more"))
+    with pytest.raises(ValueError, match="cannot reshape"):
+        sources.read_fashion(tmp_path)
+
+
+def cifar_archive(path, evil=None):
+    with tarfile.open(path, "w:gz") as archive:
+        for number, name in enumerate(FOLDER_FILES["cifar"]):
+            data = np.full((2, 3072), number, np.uint8)
+            data[:, :1024] += 100  # the red plane
+            batch = {b"data": data, b"labels": [number, 0], **({b"evil": evil} if evil else {})}
+            content = pickle.dumps(batch, protocol=3)
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def test_cifar10_is_read_from_its_archive_with_channels_last(tmp_path):
+    cifar_archive(tmp_path / "cifar-10-python.tar.gz")
+    read = sources._read_cifar_archive(tmp_path / "cifar-10-python.tar.gz")
+    assert (read["x_train"].shape, read["x_test"].shape) == ((10, 32, 32, 3), (2, 32, 32, 3))
+    assert read["x_train"][2, 0, 0].tolist() == [101, 1, 1]
+    assert read["y_train"].tolist() == [0, 0, 1, 0, 2, 0, 3, 0, 4, 0]
+
+
+def test_a_pickle_that_would_run_something_is_refused(home, tmp_path):
+    cifar_archive(tmp_path / "cifar-10-python.tar.gz", evil=os.system)
+    with pytest.raises(DataError, match="posix.system has no place in a file of images"):
+        seal(home, "cifar10", tmp_path)

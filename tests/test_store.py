@@ -1,0 +1,94 @@
+"""The storage is Optuna's own: written by bench, read back by bench and by a plain Optuna client."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from bench.errors import RecordError
+from bench.family import load
+from bench.records import Finished, Paused, Phases, Reported, Started, Trial
+from bench.store import Store
+
+FAMILY = load("cnn")
+PARAMS = {**FAMILY.reference, "optimizer": "sgd", "momentum": 0.9}
+DONE = Trial(
+    0, "complete", PARAMS, 0.97, 4096, Phases(0.1, 0.2, 3.0, 0.4, 0.5), 1, None, None,
+    ((1000, 0.9), (4000, 0.97)), 1234, 77, 1,
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(tmp_path)
+    opened.create("digits-cnn", {"family": "cnn"})
+    yield opened
+    opened.close()
+
+
+def write(store, *events):
+    writer = store.writer("digits-cnn", FAMILY.space)
+    for event in events:
+        writer(event)
+
+
+def test_a_finished_trial_reads_back_as_it_was(store):
+    write(store, Started(0, PARAMS, 1, 4000, 1, 77), Reported(0, 1, 1000, 0.9), Finished(DONE))
+    assert store.trials("digits-cnn") == [DONE]
+
+
+def test_states_and_values_are_optunas_own(store, tmp_path):
+    pruned = Trial(1, "pruned", PARAMS, 0.8, 1000, curve=((1000, 0.8),))
+    failed = Trial(2, "failed", PARAMS, None, 10, reason="diverged", detail="loss is nan")
+    events = [Finished(DONE), Finished(pruned), Finished(failed)]
+    for number, event in enumerate(events):
+        write(store, Started(number, PARAMS, 0, 4000), event)
+    write(store, Started(3, PARAMS, 0, 4000))
+    study = optuna.load_study(study_name="digits-cnn", storage=f"sqlite:///{tmp_path}/bench.db")
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+    assert study.best_value == 0.97
+    assert study.best_params["momentum"] == 0.9
+    assert study.trials[1].intermediate_values == {1000: 0.8}
+    assert [t.reason for t in store.trials("digits-cnn")] == [None, None, "diverged", None]
+
+
+def test_optunas_own_command_line_reads_it(store, tmp_path):
+    write(store, Started(0, PARAMS, 1, 4000, 1, 77), Finished(DONE))
+    url = f"sqlite:///{tmp_path}/bench.db"
+    command = [str(Path(sys.executable).with_name("optuna")), "trials", "--study-name", "digits-cnn", "--storage", url]
+    run = subprocess.run([*command, "-f", "json"], capture_output=True, text=True)
+    assert '"COMPLETE"' in run.stdout, run.stderr
+
+
+def test_a_clean_stop_does_not_count_as_an_attempt(store):
+    write(store, Started(0, PARAMS, 1, 4000, 1), Paused(0, 1))
+    (trial,) = store.trials("digits-cnn")
+    assert (trial.state, trial.attempts) == ("running", 0)
+
+
+def test_a_trial_that_is_run_again_stays_one_row(store):
+    write(store, Started(0, PARAMS, 1, 4000, 1), Reported(0, 1, 1000, 0.9))
+    write(store, Started(0, PARAMS, 0, 4000, 2), Reported(0, 0, 1000, 0.9), Finished(DONE))
+    assert store.trials("digits-cnn") == [DONE]
+
+
+def test_two_studies_share_one_file(store, tmp_path):
+    other = Store(tmp_path)
+    other.create("digits-mlp", {"family": "mlp"})
+    assert set(store.studies()) == {"digits-cnn", "digits-mlp"}
+    other.close()
+
+
+def test_the_file_is_in_wal_mode_so_that_it_can_be_read_while_it_is_written(store, tmp_path):
+    connection = sqlite3.connect(tmp_path / "bench.db")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "bench.db").write_bytes(b"not a database, but long enough to look like one" * 40)
+    with pytest.raises(RecordError, match=r"bench\.db cannot be used.*--home"):
+        Store(tmp_path)

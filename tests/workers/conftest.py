@@ -1,0 +1,61 @@
+"""A sealed data set, and a family whose parameter says what goes wrong."""
+
+import pytest
+
+from bench.holdout.seal import ensure
+
+FAULTY = '''"""A family whose build does what its parameter says."""
+import os
+import signal
+import time
+from pathlib import Path
+
+from bench.family import Family
+from bench.space import Choice, Int, SearchSpace
+
+
+def build(config, image_shape, classes):
+    import keras
+    import numpy as np
+
+    fault = config["fault"]
+    if fault == "exit":
+        os._exit(3)
+    if fault == "abort":
+        os.kill(os.getpid(), signal.SIGABRT)
+    if fault == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "memory":
+        raise MemoryError("no more of it")
+    if fault == "raise":
+        raise RuntimeError("a bug in build")
+    if fault == "hang":
+        time.sleep(3600)
+    if fault.startswith("open:"):
+        np.load(fault.removeprefix("open:"))
+    if fault == "once":
+        flag = Path(os.environ["BENCH_TEST_FLAG"])
+        if not flag.exists():
+            flag.write_text("")
+            os._exit(3)
+    inputs = keras.Input(image_shape)
+    scale = float("nan") if fault == "nan" else 1.0
+    x = keras.layers.Flatten()(inputs * scale)
+    return keras.Model(inputs, keras.layers.Dense(classes)(x))
+
+
+FAMILY = Family("faulty", SearchSpace({"fault": Choice("none", "exit"), "epochs": Int(1, 100_000)}), build)
+'''
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    return ensure(home, "digits", None, lambda line: None)
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    path = tmp_path / "faulty.py"
+    path.write_text(FAULTY)
+    return path

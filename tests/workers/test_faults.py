@@ -1,0 +1,160 @@
+"""Faults of real worker processes become records with a reason, and the search goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+from bench.engines.local import LocalDriver, Plan
+from bench.records import Finished, Paused, Reported, Started, WorkerChanged
+from bench.workers.pool import Place, Pool
+
+
+class Script:
+    """A proposer that gives what it was given, and a stopper that never stops."""
+
+    def __init__(self, *configs):
+        self.configs = configs
+
+    def resume(self, trials):
+        pass
+
+    def ask(self, number):
+        return self.configs[number]
+
+    def tell(self, trial):
+        pass
+
+    def prune(self, number, samples, val_accuracy):
+        return False
+
+
+def drive(digits, faulty, tmp_path, *faults, epochs=1, workers=1, forbidden=(), during=lambda event, pool: None, **plan):
+    """Run one trial a fault; returns the finished trials by number, and all events."""
+    events = []
+    configs = [{"fault": fault, "epochs": epochs} for fault in faults]
+    with Pool([Place(1)] * workers, digits.folder, list(forbidden), tmp_path / "logs") as pool:
+
+        def hear(event):
+            events.append(event)
+            during(event, pool)
+
+        settings = {"target": len(configs), **plan}
+        stop = settings.pop("stop", lambda: False)
+        driver_plan = Plan(faulty, 0, "float32", digits.n_train, **settings)
+        LocalDriver(driver_plan, Script(*configs), Script(), pool, hear, stop).run([])
+    return {e.trial.number: e.trial for e in events if isinstance(e, Finished)}, events
+
+
+def test_every_fault_has_its_reason_and_the_search_goes_on(digits, faulty, tmp_path):
+    faults = ["none", "exit", "abort", "kill", "memory", "raise", "nan", "none"]
+    trials, _ = drive(digits, faulty, tmp_path, *faults, workers=2)
+    assert [trials[n].state for n in range(8)] == ["complete", *["failed"] * 6, "complete"]
+    reasons = [trials[n].reason for n in range(8)]
+    assert reasons == [None, "crashed", "crashed", "killed", "out of memory", "error", "diverged", None]
+    assert [trials[n].attempts for n in (1, 2, 3, 5)] == [2, 2, 2, 1]
+    assert "a bug in build" in trials[5].detail
+    assert all(trials[n].val_accuracy is None for n in range(1, 7))
+
+
+def test_a_crash_is_tried_once_more(digits, faulty, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_TEST_FLAG", str(tmp_path / "flag"))
+    trials, events = drive(digits, faulty, tmp_path, "once")
+    assert (trials[0].state, trials[0].attempts) == ("complete", 2)
+    started = [event for event in events if isinstance(event, Started)]
+    assert started[0].seed == started[1].seed
+    assert started[0].params == started[1].params
+
+
+@pytest.mark.parametrize("what", ["test set", "results", "source"])
+def test_a_worker_that_opens_what_is_sealed_fails_loudly(digits, faulty, tmp_path, what):
+    source = tmp_path / "source.npz"
+    source.write_bytes(digits.train_path.read_bytes())
+    result = tmp_path / "results" / "digits" / "predictions.npz"
+    result.parent.mkdir(parents=True)
+    result.write_bytes(digits.train_path.read_bytes())
+    path = {"test set": digits.test_path, "results": result, "source": source}[what]
+    forbidden = [digits.test_path, tmp_path / "results", source]
+    trials, _ = drive(digits, faulty, tmp_path, f"open:{path}", "none", forbidden=forbidden)
+    assert (trials[0].state, trials[0].reason) == ("failed", "error")
+    assert "SealError" in trials[0].detail
+    assert trials[1].state == "complete"
+
+
+def test_a_trial_that_takes_too_long_has_timed_out(digits, faulty, tmp_path):
+    trials, _ = drive(digits, faulty, tmp_path, "none", epochs=100_000, trial_seconds=3.0)
+    assert (trials[0].state, trials[0].reason) == ("failed", "timed out")
+    assert trials[0].samples > 0
+
+
+def test_a_worker_that_does_not_hear_a_time_out_is_replaced(digits, faulty, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.engines.local.GRACE_SECONDS", 1.0)
+    trials, events = drive(digits, faulty, tmp_path, "hang", "none", trial_seconds=4.0)
+    assert (trials[0].state, trials[0].reason) == ("failed", "timed out")
+    assert trials[1].state == "complete"
+    assert any(isinstance(event, WorkerChanged) and event.state == "lost" for event in events)
+
+
+def test_a_worker_killed_from_outside_loses_its_trial_once(digits, faulty, tmp_path):
+    killed = []
+
+    def kill(event, pool):
+        if isinstance(event, Reported) and not killed:
+            killed.append(pool._workers[event.worker].process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    trials, _ = drive(digits, faulty, tmp_path, "none", epochs=40, during=kill)
+    assert (trials[0].state, trials[0].attempts) == ("complete", 2)
+
+
+def test_a_stop_pauses_what_runs_within_seconds(digits, faulty, tmp_path):
+    asked = []
+
+    def ask(event, pool):
+        if isinstance(event, Reported):
+            asked.append(time.monotonic())
+
+    trials, events = drive(digits, faulty, tmp_path, "none", epochs=100_000, during=ask, stop=lambda: bool(asked))
+    assert trials == {}
+    assert isinstance(events[-1], Paused)
+    assert time.monotonic() - asked[0] < 10
+
+
+def test_workers_ignore_ctrl_c_and_end_with_their_parent(digits, faulty, tmp_path):
+    code = f"""
+        import sys, time
+        from pathlib import Path
+        from bench.workers.pool import Place, Pool
+        pool = Pool([Place(1)] * 2, Path({str(digits.folder)!r}), [], Path({str(tmp_path / "logs")!r}))
+        while len(pool.idle) < 2:
+            pool.poll(1.0)
+        print(*[worker.process.pid for worker in pool._workers], flush=True)
+        time.sleep(600)
+    """
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+    workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+    for worker in workers:
+        worker.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert all(worker.is_running() for worker in workers)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
+
+
+def test_workers_that_cannot_start_end_the_search_with_the_log(faulty, tmp_path):
+    from bench.errors import BenchError
+
+    with (
+        pytest.raises(BenchError, match=r"3 workers in a row ended before they were ready.*worker-0\.log"),
+        Pool([Place(1)], tmp_path / "no data here", [], tmp_path / "logs") as pool,
+    ):
+        while True:
+            pool.poll(1.0)
