@@ -34,7 +34,7 @@ SCHEMA = 1
 class Stages(Protocol):
     """Who wants to hear how a final proceeds: the screen."""
 
-    def begin_stage(self, title: str, target: int) -> None: ...
+    def begin_stage(self, title: str, target: int, unit: str = ...) -> None: ...
 
     def end_stage(self) -> None: ...
 
@@ -91,8 +91,8 @@ def final(
     began = time.time()
     work = home / "work" / identity
     try:
-        confirmed = confirm(outcome, family, pool(), stages, stop_asked)
-        trained = _retrain(confirmed, outcome, family, pool(), work, seeds, stages, stop_asked)
+        confirmed = confirm(outcome, family, sealed, pool(), stages, stop_asked)
+        trained = _retrain(confirmed, outcome, family, sealed, pool(), work, seeds, stages, stop_asked)
         manifest = _freeze(identity, confirmed, outcome, family, sealed, seeds, trained, pool().device_of(0))
         return _examine(manifest, sealed, family, home, trained, stages, began)
     finally:
@@ -100,7 +100,12 @@ def final(
 
 
 def confirm(
-    outcome: Outcome, family: Family, pool: Pool, stages: Stages, stop_asked: Callable[[], bool] = lambda: False
+    outcome: Outcome,
+    family: Family,
+    sealed: Sealed,
+    pool: Pool,
+    stages: Stages,
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> Confirmed:
     """Train the best few again over fresh seeds, on validation; the lowest leaves after each round.
 
@@ -111,11 +116,16 @@ def confirm(
     best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
     scores: dict[int, list[float]] = {t.number: [] for t in best}
     alive = list(best)
-    stages.begin_stage(f"confirm {len(best)} candidates", sum(range(2, len(best) + 1)) or 1)
+    stages.begin_stage(f"confirm {len(best)} candidates", sum(range(2, len(best) + 1)) or 1, "trial")
     round_number = 0
     while len(alive) > 1 or round_number == 0:
         runs = [
-            Run(t.params, seed_of(outcome.settings["seed"], t.number, f"confirm {round_number}"), t.number)
+            Run(
+                t.params,
+                seed_of(outcome.settings["seed"], t.number, f"confirm {round_number}"),
+                t.number,
+                _samples(t, sealed.n_train),
+            )
             for t in alive
         ]
         for trial, done in zip(alive, _runs(runs, outcome, family, pool, stages, stop_asked), strict=True):
@@ -141,9 +151,7 @@ def _runs(
     assert family.source is not None
     done = run_all(runs, family.source, outcome.settings["precision"], pool, stages, stop_asked)
     if done is None:
-        raise Interrupted(
-            "Stopped before the test set was opened; the same command continues."
-        )
+        raise Interrupted("Stopped before the test set was opened; the same command continues.")
     return done
 
 
@@ -151,6 +159,7 @@ def _retrain(
     confirmed: Confirmed,
     outcome: Outcome,
     family: Family,
+    sealed: Sealed,
     pool: Pool,
     work: Path,
     seeds: int,
@@ -164,12 +173,13 @@ def _retrain(
             winner.params,
             seed_of(outcome.settings["seed"], winner.number, f"final {k}"),
             k,
+            _samples(winner, sealed.n_train + sealed.n_validation),
             retrain=True,
             save_to=work / f"seed-{k}.keras",
         )
         for k in range(seeds)
     ]
-    stages.begin_stage(f"retrain {family.name}, {seeds} seeds", seeds)
+    stages.begin_stage(f"retrain {family.name}, {seeds} seeds", seeds, "seed")
     trained = _runs(runs, outcome, family, pool, stages, stop_asked)
     stages.end_stage()
     return trained
@@ -232,10 +242,14 @@ def _examine(
     manifest_sha256 = results.write_manifest(home, manifest)
     write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in trained])
     models = [home / "work" / manifest.id / f"seed-{t.number}.keras" for t in trained]
-    stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1)
+    stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1, "exam")
     stored = exam.sit(home, folder, manifest_sha256, sealed, models, family.source, began)
     stages.end_stage()
     return stored
+
+
+def _samples(trial: Trial, images: int) -> int:
+    return round(float(trial.params.get("epochs", 1)) * images)
 
 
 def _mean(values: Sequence[float]) -> float:

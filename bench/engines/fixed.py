@@ -10,17 +10,18 @@ from bench.engines.local import ATTEMPTS
 from bench.errors import BenchError
 from bench.records import Event, Finished, Progressed, Started, Trial, WorkerChanged
 from bench.space import Value
-from bench.workers.messages import Decide, Done, FromWorker, Job, Lost, Progress
+from bench.workers.messages import Decide, Done, FromWorker, Job, Lost, Progress, Ready
 from bench.workers.pool import Pool
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: a configuration, its seed, and a number to tell it by."""
+    """One run: a configuration, its seed, a number to tell it by, and the samples that it will see."""
 
     params: Mapping[str, Value]
     seed: int
     number: int
+    samples: int
     retrain: bool = False
     save_to: Path | None = None
 
@@ -53,10 +54,12 @@ def run_all(
                 run = runs[index]
                 job = Job(run.number, family, run.params, run.seed, precision, (), run.retrain, run.save_to)
                 running[worker] = (index, attempt)
-                emit(Started(run.number, run.params, worker, 0, attempt, run.seed))
+                emit(Started(run.number, run.params, worker, run.samples, attempt, run.seed))
                 pool.submit(worker, job)
         for worker, message in pool.poll(0.2):
-            if worker in running:
+            if isinstance(message, Ready):
+                emit(WorkerChanged(worker, "ready", message.device))
+            elif worker in running:
                 _hear(worker, message, runs, running, waiting, done, emit)
     return [done[index] for index in range(len(runs))]
 

@@ -226,7 +226,7 @@ def _classes(y: Mapping[str, npt.NDArray[np.int32]]) -> list[str]:
 def _class_names(given: Array | None, y: Mapping[str, Array], known: Known | None) -> tuple[tuple[str, ...], list[str]]:
     if "train" not in y:
         return (), []
-    classes = int(y["train"].max()) + 1
+    classes = len(np.unique(y["train"]))  # not the largest label, which may be any number until all checks have passed
     if known:
         wrong = [f"{known.name} has {known.classes} classes, not {classes}; name the right file"]
         return known.class_names, wrong if classes != known.classes else []

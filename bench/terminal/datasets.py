@@ -144,7 +144,7 @@ def class_counts(sealed: Sealed, arrays: Arrays) -> tuple[list[int], list[int]]:
 def _counts_table(sealed: Sealed, arrays: Arrays) -> Table:
     train, validation = class_counts(sealed, arrays)
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
-    table.add_column("class", no_wrap=True, max_width=24)
+    table.add_column("class", no_wrap=True, max_width=24, overflow="crop")
     table.add_column("train", justify="right", no_wrap=True)
     table.add_column("", ratio=5)
     table.add_column("validation", justify="right", no_wrap=True)

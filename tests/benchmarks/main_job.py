@@ -70,7 +70,7 @@ def unit(home: Path, data_dir: Path) -> tuple[float, str]:
             pool.poll(1.0)
         seconds: list[float] = []
         for epochs in (1, 2):
-            runs = [Run({**family.reference, "epochs": epochs}, seed, seed) for seed in (0, 1)]
+            runs = [Run({**family.reference, "epochs": epochs}, seed, seed, 0) for seed in (0, 1)]
             done: list[Done] = run_all(runs, family.source, precision, pool, lambda event: None)
             seconds = [(t.seconds.train + t.seconds.eval) for t in done]
         # Two workers train two epochs each side by side: four epochs in the time of the slower one.

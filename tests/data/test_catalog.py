@@ -25,9 +25,9 @@ def test_a_missing_file_gets_the_nearest_name_in_its_folder(tmp_path):
 
 def test_a_folder_or_another_kind_of_file_is_refused(tmp_path):
     (tmp_path / "cells.csv").touch()
-    with pytest.raises(DataError, match="is a folder; give the path of an .npz file"):
+    with pytest.raises(DataError, match="is a folder; give the path"):
         source_of(f"{tmp_path}/", None)
-    with pytest.raises(DataError, match="is not an .npz file"):
+    with pytest.raises(DataError, match="is not an"):
         source_of(str(tmp_path / "cells.csv"), None)
 
 

@@ -1,4 +1,7 @@
+import dataclasses
+import functools
 import gzip
+import http.server
 import io
 import json
 import os
@@ -8,15 +11,17 @@ import struct
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 
 import numpy as np
 import pytest
 
 from bench.data.arrays import open_arrays
-from bench.data.catalog import FASHION_FILES, FOLDER_FILES, KNOWN
+from bench.data.catalog import FASHION_FILES, FOLDER_FILES, KNOWN, Download, source_of
 from bench.data.sealed import Sealed, find
 from bench.errors import DataError, UnknownDataset, UsageError
+from bench.files import sha256
 from bench.holdout import sources
 from bench.holdout.seal import ensure, seal
 
@@ -187,13 +192,11 @@ def test_the_built_in_digits_need_nothing(home):
     arrays = open_arrays(sealed)
     assert arrays.x.max() == 255 and set(np.unique(arrays.x)) <= {round(v * 255 / 16) for v in range(17)}
     with np.load(sealed.test_path) as test:
-        assert np.bincount(test["y"]).tolist() == [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
+        assert np.abs(np.bincount(test["y"]) / (np.bincount(test["y"]) + np.bincount(arrays.y)) - 0.2).max() < 0.006
 
 
-def test_mnist_is_sealed_in_seconds_with_fifty_thousand_training_images(home, mnist_dir):
-    began = time.monotonic()
+def test_mnist_is_sealed_with_fifty_thousand_training_images(home, mnist_dir):
     sealed = ensure(home, None, mnist_dir, say=pytest.fail)
-    assert time.monotonic() - began < 20
     assert (sealed.name, sealed.n_train, sealed.n_validation, sealed.n_test) == ("mnist", 50_000, 10_000, 10_000)
     assert (sealed.overlap, sealed.warnings, sealed.dtype) == (0, (), "uint8")
 
@@ -210,11 +213,48 @@ def test_a_data_set_that_is_named_never_falls_back(home, tmp_path, name):
     began = time.monotonic()
     with pytest.raises(DataError, match=f"{name} is not on disk and could not be fetched") as caught:
         ensure(home, name, tmp_path, say=pytest.fail)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30
     looked, reason, fetch, _ = caught.value.problems
     assert str(tmp_path / KNOWN[name].places[0]) in looked and str(tmp_path / "keras") in looked
     assert reason.endswith("the proxy cannot be reached")
     assert "--data-dir" in fetch
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """mnist comes from a server on this machine; yields the file that it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "mnist.npz").write_bytes(b"images" * 200_000)
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        url = f"http://127.0.0.1:{server.server_port}/mnist.npz"
+        download = Download(url, sha256(folder / "mnist.npz"), "mnist.npz")
+        monkeypatch.setitem(KNOWN, "mnist", dataclasses.replace(KNOWN["mnist"], downloads=(download,)))
+        yield folder / "mnist.npz"
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_download_is_checked_kept_and_found_again(served, tmp_path, capsys):
+    source = sources.fetch("mnist", tmp_path)
+    assert source.kind == "download" and source.size == 1_200_000
+    assert source_of("mnist", tmp_path) == source
+    out, err = capsys.readouterr()
+    assert out == "" and "fetching mnist.npz: " in err and "fetched mnist.npz in 0 s" in err
+
+
+def test_a_download_that_is_not_the_published_file_is_refused_and_not_kept(served, tmp_path):
+    served.write_bytes(b"something else")
+    with pytest.raises(DataError, match="is not the published one"):
+        sources.fetch("mnist", tmp_path)
+    assert source_of("mnist", tmp_path) is None
 
 
 def test_a_host_that_never_answers_is_given_up(monkeypatch):
@@ -290,5 +330,5 @@ def test_cifar10_is_read_from_its_archive_with_channels_last(tmp_path):
 
 def test_a_pickle_that_would_run_something_is_refused(home, tmp_path):
     cifar_archive(tmp_path / "cifar-10-python.tar.gz", evil=os.system)
-    with pytest.raises(DataError, match="posix.system has no place in a file of images"):
+    with pytest.raises(DataError, match=r"posix\.system has no place in a file of images"):
         seal(home, "cifar10", tmp_path)

@@ -5,17 +5,17 @@ from hypothesis import strategies as st
 from bench.training.budget import Batches, rungs, steps_for
 
 
-def test_rungs_start_at_a_quarter_of_an_epoch_on_large_data():
-    assert rungs(50_000, 10) == [12_500, 50_000, 200_000]
+def test_rungs_start_at_an_eighth_of_an_epoch_on_large_data():
+    assert rungs(50_000, 10) == [6_250, 25_000, 100_000, 400_000]
 
 
-def test_rungs_start_at_ten_thousand_samples_on_small_data():
-    assert rungs(1_198, 40) == [10_000, 40_000]
-    assert rungs(1_198, 5) == []
+def test_rungs_start_at_five_thousand_samples_on_small_data():
+    assert rungs(1_198, 40) == [5_000, 20_000]
+    assert rungs(1_198, 4) == []
 
 
 def test_a_run_is_not_judged_at_its_own_end():
-    assert rungs(50_000, 4) == [12_500, 50_000]
+    assert rungs(50_000, 2) == [6_250, 25_000]
 
 
 @given(st.integers(1, 200), st.integers(1, 64), st.integers(1, 5), st.integers(0, 2**31))

@@ -34,7 +34,9 @@ class Script:
         return False
 
 
-def drive(digits, faulty, tmp_path, *faults, epochs=1, workers=1, forbidden=(), during=lambda event, pool: None, **plan):
+def drive(
+    digits, faulty, tmp_path, *faults, epochs=1, workers=1, forbidden=(), during=lambda event, pool: None, **plan
+):
     """Run one trial a fault; returns the finished trials by number, and all events."""
     events = []
     configs = [{"fault": fault, "epochs": epochs} for fault in faults]
