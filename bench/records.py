@@ -12,7 +12,7 @@ from typing import Any, Literal
 from bench.space import Value
 
 State = Literal["running", "complete", "pruned", "failed"]
-Reason = Literal["diverged", "out of memory", "timed out", "crashed", "killed", "error"]
+Reason = Literal["diverged", "out of memory", "timed out", "crashed", "killed", "broke the seal", "error"]
 
 
 @dataclass(frozen=True, slots=True)

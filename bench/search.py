@@ -145,7 +145,7 @@ def _drive(
     proposer: Proposer = both
     stopper: Stopper = both
     # The store hears first: what the others show has been written.
-    hear = [store.writer(request.study, family.space), *subscribers]
+    hear: list[Subscriber] = [store.writer(request.study, family.space), *subscribers]
 
     def emit(event: Event) -> None:
         for subscriber in hear:

@@ -1,4 +1,4 @@
-"""Shared fixtures. Tests that train do so in subprocesses or on synthetic arrays; MNIST is used only where it is found."""
+"""Shared fixtures. Tests train on digits or synthetic arrays; MNIST is used only where it is found."""
 
 import os
 from pathlib import Path

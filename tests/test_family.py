@@ -72,7 +72,7 @@ def test_a_file_without_family_says_what_it_must_define(tmp_path):
 
 def test_a_family_has_its_file_name(tmp_path):
     write(tmp_path, "other", GOOD)
-    with pytest.raises(FamilyError, match="'tiny'.*'other'"):
+    with pytest.raises(FamilyError, match=r"'tiny'.*'other'"):
         load("other", tmp_path)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.errors import UnknownFamily, did_you_mean
 
+if TYPE_CHECKING:
+    from bench.leaderboard import Board
 
-def make_board(home: Path, dataset: str, baseline: str | None) -> Any:
+
+def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
     from bench import results
     from bench.family import discover
     from bench.holdout import ledger
@@ -18,6 +21,7 @@ def make_board(home: Path, dataset: str, baseline: str | None) -> Any:
     if baseline and baseline not in {*discover(), *(final.family for final in finals)}:
         raise UnknownFamily(f"No family named {baseline!r}.{did_you_mean(baseline, discover())}")
     return leaderboard(
+        dataset,
         finals,
         results.read_comparisons(home, dataset),
         lambda final: ledger.looks(home, final.data_checksum, final.family),
@@ -25,10 +29,32 @@ def make_board(home: Path, dataset: str, baseline: str | None) -> Any:
     )
 
 
-def make_validation_board(home: Path, storage: str | None, dataset: str) -> Any:
+def make_validation_board(home: Path, storage: str | None, dataset: str) -> Board:
     """Best validation accuracies, read from the storage: there is no look at the test set in it."""
-    from bench.leaderboard import validation_rows
+    from bench.data.sealed import sealed_in
+    from bench.leaderboard import validation_board
+    from bench.search import outcome
     from bench.store import Store
 
     store = Store(home, storage)
-    return validation_rows(store, dataset)
+    images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
+    studies = []
+    for name, settings in store.studies().items():
+        found = outcome(store, name)
+        if settings["dataset"] != dataset or found.best is None or settings["data_checksum"] not in images:
+            continue
+        studies.append(
+            {
+                "family": settings["family"],
+                "engine": settings["engine"],
+                "study": name,
+                "val_accuracy": found.best.val_accuracy,
+                "validation_images": images[settings["data_checksum"]],
+                "trials": found.finished,
+                "pruned": found.count("pruned"),
+                "failed": found.count("failed"),
+                "search_seconds": found.seconds,
+                "params": found.best.parameters,
+            }
+        )
+    return validation_board(dataset, studies)

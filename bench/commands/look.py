@@ -11,23 +11,23 @@ from bench.errors import InputError
 
 
 def leaderboard_command(options: argparse.Namespace) -> None:
-    from bench import leaderboard as boards
-    from bench.terminal import tables
+    from bench import formats
+    from bench.terminal.tables import leaderboard_table
 
     dataset = dataset_name(options)
     if options.validation:
-        board, table = make_validation_board(options.home, options.storage, dataset), tables.validation_table
+        board = make_validation_board(options.home, options.storage, dataset)
     else:
-        board, table = make_board(options.home, dataset, options.baseline), tables.leaderboard_table
+        board = make_board(options.home, dataset, options.baseline)
     if options.json:
-        print_json(boards.to_json(board))
+        print_json(formats.to_json(board))
     elif options.csv:
-        sys.stdout.write(boards.to_csv(board))
+        sys.stdout.write(formats.to_csv(board))
     elif options.markdown:
-        print(boards.to_markdown(board))
+        print(formats.to_markdown(board))
     else:
         out = console()
-        out.print(table(board, out.width))
+        out.print(leaderboard_table(board, out.width))
 
 
 def trials_command(options: argparse.Namespace) -> None:
@@ -106,4 +106,8 @@ def datasets_command(options: argparse.Namespace) -> None:
     from bench.holdout.seal import ensure
 
     sealed = ensure(options.home, options.name, options.data_dir, say)
-    console().print(datasets.dataset_page(sealed, open_arrays(sealed)))
+    arrays = open_arrays(sealed)
+    if options.json:
+        print_json(datasets.page_json(sealed, arrays))
+    else:
+        console().print(datasets.dataset_page(sealed, arrays))

@@ -180,7 +180,7 @@ def _search_document(session: Session, family: Family, found: Outcome, stored: F
 
 def _row_of(session: Session, stored: Final) -> dict[str, Any] | None:
     from bench.commands.boards import make_board
-    from bench.leaderboard import to_json
+    from bench.formats import to_json
 
     rows = to_json(make_board(session.home, session.sealed.name, None))["rows"]
     return next((row for row in rows if row["study"] == stored.study and row["family"] == stored.family), None)

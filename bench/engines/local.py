@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.engines.interface import Exhausted, Proposer, Stopper, seed_of
+from bench.errors import SealError
 from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
 from bench.records import WorkerChanged as Changed
 from bench.space import Config, Value
@@ -75,9 +76,13 @@ class LocalDriver:
         self._next = 0
         self._finished = 0
         self._exhausted = False
+        self._broken: str | None = None
 
     def run(self, stored: Sequence[Trial]) -> bool:
         """Reach the target; returns False when a stop or the time limit came first.
+
+        Raises:
+            SealError: a trial tried to open what is sealed.
 
         Args:
             stored: the study's trials so far, in order of number. Those still running are run again.
@@ -101,6 +106,9 @@ class LocalDriver:
             for worker, message in self._pool.poll(0.2):
                 self._hear(worker, message)
             self._watch()
+            if self._broken:
+                self._pause()
+                raise SealError(self._broken)
         return True
 
     # --- giving out work
@@ -160,6 +168,9 @@ class LocalDriver:
         curve = list(run.curve)
         if done.verdict == "complete" and done.val_accuracy is not None:
             curve.append((round(float(run.params.get("epochs", 1)) * self._plan.train_images), done.val_accuracy))
+        if done.reason == "broke the seal":
+            # Recorded like any failure, then the search ends: a family that reads sealed data is no candidate.
+            self._broken = done.detail
         state: State = done.verdict
         self._finish(
             Trial(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.terminal.text import plain
+from rich.markup import escape
+
+from bench.terminal.sparkline import one_line
 
 
 def summary(document: Mapping[str, Any]) -> str:
@@ -34,6 +36,11 @@ def summary(document: Mapping[str, Any]) -> str:
     following += [f"bench leaderboard --dataset {dataset}", f"bench trials {family} --dataset {dataset}"]
     lines.append("next: " + " · ".join(following))
     return "\n".join(lines)
+
+
+def plain(text: object) -> str:
+    """Text from outside on its way into markup: control characters replaced, markup escaped."""
+    return escape(one_line(str(text)))
 
 
 def short(value: object) -> str:

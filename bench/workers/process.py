@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from bench.data import guard
+from bench.errors import SealError
 from bench.records import Phases
 from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Probe, Probed, Progress, Ready, Setup
 
@@ -98,6 +99,8 @@ class Worker:
             return run.done("failed" if reason else "stopped", reason=reason)
         except Diverged as error:
             return run.done("failed", reason="diverged", detail=str(error))
+        except SealError as error:
+            return run.done("failed", reason="broke the seal", detail=str(error))
         except MemoryError as error:
             return run.done("failed", reason="out of memory", detail=str(error))
         except Exception as error:

@@ -2,8 +2,8 @@
 
     BENCH_DATA_DIR=... python tests/benchmarks/main_job.py [--quick]
 
-Unit: E, the seconds that two workers together need for one epoch of the reference cnn in the default precision (the wall
-time of both training side by side, divided by the epochs that they trained). Every other figure is divided by it.
+Unit: E, the seconds that two workers together need for one epoch of the reference cnn in the default precision: the
+wall time of both training side by side, divided by the epochs that they trained.
 Prints one JSON document last. `--quick` does digits only.
 """
 
@@ -27,7 +27,6 @@ from bench.engines.fixed import Run, run_all
 from bench.family import load
 from bench.holdout.seal import ensure
 from bench.search import measured_precision
-from bench.workers.messages import Done
 from bench.workers.pool import Place, Pool
 
 BENCH = [sys.executable, "-m", "bench"]
@@ -68,11 +67,9 @@ def unit(home: Path, data_dir: Path) -> tuple[float, str]:
         precision = measured_precision(pool)
         while len(pool.idle) < 2:
             pool.poll(1.0)
-        seconds: list[float] = []
         for epochs in (1, 2):
             runs = [Run({**family.reference, "epochs": epochs}, seed, seed, 0) for seed in (0, 1)]
-            done: list[Done] = run_all(runs, family.source, precision, pool, lambda event: None)
-            seconds = [(t.seconds.train + t.seconds.eval) for t in done]
+            done = run_all(runs, family.source, precision, pool, lambda event: None)
         # Two workers train two epochs each side by side: four epochs in the time of the slower one.
         return max(t.seconds.train for t in done) / 4, precision
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from bench.engines.local import LocalDriver, Plan
+from bench.errors import SealError
 from bench.records import Finished, Paused, Reported, Started, WorkerChanged
 from bench.workers.pool import Place, Pool
 
@@ -82,10 +83,11 @@ def test_a_worker_that_opens_what_is_sealed_fails_loudly(digits, faulty, tmp_pat
     result.write_bytes(digits.train_path.read_bytes())
     path = {"test set": digits.test_path, "results": result, "source": source}[what]
     forbidden = [digits.test_path, tmp_path / "results", source]
-    trials, _ = drive(digits, faulty, tmp_path, f"open:{path}", "none", forbidden=forbidden)
-    assert (trials[0].state, trials[0].reason) == ("failed", "error")
-    assert "SealError" in trials[0].detail
-    assert trials[1].state == "complete"
+    seen = []
+    with pytest.raises(SealError, match=f"tried to open {path}"):
+        drive(digits, faulty, tmp_path, f"open:{path}", "none", forbidden=forbidden, during=lambda e, _: seen.append(e))
+    (finished,) = [event.trial for event in seen if isinstance(event, Finished)]
+    assert (finished.state, finished.reason) == ("failed", "broke the seal")
 
 
 def test_a_trial_that_takes_too_long_has_timed_out(digits, faulty, tmp_path):

@@ -1,0 +1,120 @@
+"""A leaderboard as JSON, CSV, Markdown, or as text cells for a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench.leaderboard import Board
+
+SCHEMA = 1
+Row = Mapping[str, Any]
+
+
+def to_json(board: Board) -> dict[str, Any]:
+    """The document of `bench leaderboard --json`; accuracies are fractions, times are seconds."""
+    return {
+        "schema": SCHEMA,
+        "dataset": board.dataset,
+        "baseline": board.baseline,
+        "rows": [{name: row[name] for name in board.columns} for row in board.rows],
+        "notes": list(board.notes),
+    }
+
+
+def to_csv(board: Board) -> str:
+    """One line a row; an interval becomes two columns. Text that a spreadsheet would run starts with an apostrophe."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names: list[str] = []
+    for name in board.columns:
+        names += [f"{name}_low", f"{name}_high"] if name.endswith("ci95") else [name]
+    writer.writerow(names)
+    for row in board.rows:
+        cells: list[Any] = []
+        for name in board.columns:
+            cells += list(row[name] or (None, None)) if name.endswith("ci95") else [_cell(row[name])]
+        writer.writerow(cells)
+    return out.getvalue()
+
+
+def to_markdown(board: Board) -> str:
+    """The cells as a Markdown table, the notes below it."""
+    columns = columns_of(board)
+    lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
+    lines += [" | ".join(_inert(cell(row)) for cell in columns.values()) for row in board.rows]
+    table = "\n".join(f"| {line} |" for line in lines)
+    return "\n".join([table, "", *(f"- {_inert(note)}" for note in board.notes)]).rstrip()
+
+
+def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
+    """Heading -> the text of a row's cell, most important first; what a table too narrow drops is at the end."""
+    if "test_accuracy" not in board.columns:
+        return {
+            "rank": lambda row: str(row["rank"]),
+            "family": _family,
+            "best validation accuracy, %": lambda row: _interval(row["val_accuracy"], row["ci95"]),
+            "trials": _trials,
+            "search": lambda row: duration(row["search_seconds"]),
+            "parameters": lambda row: f"{row['params']:,}" if row["params"] else "",
+        }
+    return {
+        "rank": lambda row: f"{'=' if row['tied'] else ''}{row['rank']}",
+        "family": _family,
+        "test accuracy, %": lambda row: _interval(row["test_accuracy"], row["ci95"]),
+        "errors": lambda row: f"{row['errors']:.1f}",
+        "error reduction, %": _reduction,
+        "looks": lambda row: str(row["test_looks"]),
+        "trials": _trials,
+        "search": lambda row: duration(row["search_seconds"]),
+        "parameters": lambda row: f"{row['params']:,}",
+        "seeds": lambda row: str(row["seeds"]),
+    }
+
+
+def duration(seconds: float) -> str:
+    """'48 s', '2 min 41 s', '1 h 05 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _family(row: Row) -> str:
+    return str(row["family"]) if row["engine"] == "optuna" else f"{row['family']} ({row['engine']})"
+
+
+def _interval(value: float, bounds: tuple[float, float]) -> str:
+    return f"{100 * value:.2f} ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})"
+
+
+def _reduction(row: Row) -> str:
+    if row["error_reduction"] is None:
+        return ""
+    low, high = row["error_reduction_ci95"]
+    text = f"{100 * row['error_reduction']:.0f} ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{text}, not resolved" if low <= 0 <= high else text
+
+
+def _trials(row: Row) -> str:
+    out = [f"{row[name]} {name}" for name in ("pruned", "failed") if row[name]]
+    return f"{row['trials']} ({', '.join(out)})" if out else str(row["trials"])
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def _inert(text: str) -> str:
+    """Text that stays text in a Markdown table."""
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    for mark in "\\`|*_[]<>":
+        printable = printable.replace(mark, f"\\{mark}")
+    return printable

@@ -1,0 +1,132 @@
+"""The stored results on disk: results/<dataset>/<family>/<id>/ with manifest.json, result.json, predictions.npz, curves
+and model, and comparisons.json beside the families. Printing reads stored numbers; numpy is imported only to compare.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from bench.errors import RecordError
+from bench.files import sha256, slug, write_json
+from bench.records import Final, Manifest
+
+SCHEMA = 1
+
+
+def folder(home: Path, dataset: str, family: str, identity: str) -> Path:
+    """Where one final lives."""
+    return home / "results" / slug(dataset) / slug(family) / identity
+
+
+def write_manifest(home: Path, manifest: Manifest) -> str:
+    """Freeze a manifest; returns the SHA-256 (hex) of its file."""
+    path = folder(home, manifest.dataset, manifest.family, manifest.id) / "manifest.json"
+    write_json(path, manifest.to_json())
+    return sha256(path)
+
+
+def write_final(home: Path, final: Final) -> None:
+    write_json(folder(home, final.dataset, final.family, final.id) / "result.json", final.to_json())
+
+
+def read_final(where: Path) -> Final:
+    """The result in one folder, its manifest checked against the hash that the result holds.
+
+    Raises:
+        RecordError: it does not read back, is of another schema, or its manifest changed.
+    """
+    path = where / "result.json"
+    try:
+        document = json.loads(path.read_bytes())
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']}, this version reads {SCHEMA}")
+        for name in ("ci95", "seeds", "seed_accuracies", "warnings"):
+            document[name] = tuple(document[name])
+        final = Final(**document)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path} does not read back: {error}. Move {where} away and run `bench final` again."
+        ) from None
+    manifest = where / "manifest.json"
+    if not manifest.is_file() or sha256(manifest) != final.manifest_sha256:
+        raise RecordError(
+            f"{manifest} is not the one that this result was made with. Restore it, or move {where} away and run "
+            "`bench final` again, which adds a look."
+        )
+    return final
+
+
+def read_finals(home: Path, dataset: str | None = None) -> list[Final]:
+    """Every stored final, of one data set or of all, oldest first."""
+    pattern = f"{slug(dataset) if dataset else '*'}/*/*/result.json"
+    finals = [read_final(path.parent) for path in (home / "results").glob(pattern)]
+    return sorted(finals, key=lambda final: (final.created, final.id))
+
+
+def newest(finals: Iterable[Final]) -> list[Final]:
+    """The newest final of each (family, engine, study); `finals` come oldest first."""
+    return list({(final.family, final.engine, final.study): final for final in finals}.values())
+
+
+def read_comparisons(home: Path, dataset: str) -> dict[str, dict[str, Any]]:
+    """'<id of a> <id of b>' -> the stored comparison of a with b, or an empty mapping."""
+    path = home / "results" / slug(dataset) / "comparisons.json"
+    if not path.exists():
+        return {}
+    try:
+        document = json.loads(path.read_bytes())
+        pairs: dict[str, dict[str, Any]] = document["pairs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path} does not read back: {error}. Delete it; the next `bench final` makes it anew."
+        ) from None
+    return pairs
+
+
+def update_comparisons(home: Path, dataset: str) -> None:
+    """Compare the newest finals of a data set pairwise, adjust after Holm over all pairs, and store it for printing.
+
+    Finals of different data are never compared: each checksum is a group of its own.
+    """
+    base = home / "results" / slug(dataset)
+    with FileLock(base / ".comparisons.lock"):
+        finals = newest(read_finals(home, dataset))
+        pairs: dict[str, dict[str, Any]] = {}
+        for checksum in {final.data_checksum for final in finals}:
+            pairs |= _compare_all(home, [final for final in finals if final.data_checksum == checksum])
+        write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs})
+
+
+def _compare_all(home: Path, finals: list[Final]) -> dict[str, dict[str, Any]]:
+    from bench import statistics
+
+    correct = {final.id: read_correct(home, final) for final in finals}
+    found = {(a, b): statistics.compare(correct[a], correct[b]) for a, b in combinations(correct, 2)}
+    tested = [pair for pair, comparison in found.items() if comparison.tested]
+    adjusted = dict(zip(tested, statistics.holm([found[pair].p_value for pair in tested]), strict=True))
+    return {f"{a} {b}": {**asdict(found[a, b]), "p_holm": adjusted.get((a, b))} for a, b in found}
+
+
+def read_correct(home: Path, final: Final) -> Any:
+    """The stored bool matrix, shape (seeds, images), of a final.
+
+    Raises:
+        RecordError: the predictions are not those that the result was made from.
+    """
+    import numpy as np
+
+    path = folder(home, final.dataset, final.family, final.id) / "predictions.npz"
+    if not path.is_file() or sha256(path) != final.predictions_sha256:
+        raise RecordError(
+            f"{path} is not what the result was made from. Restore it, or move {path.parent} away and run "
+            "`bench final` again, which adds a look."
+        )
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["correct"]

@@ -1,0 +1,191 @@
+"""Estimates, intervals and tests for test accuracies. Imported when a result is written, never to print one.
+
+Seeds and images are crossed random effects: every seed's model answers every image. One variance model gives intervals
+and tests alike, as in multi-reader multi-case analysis (seeds are the readers, images the cases): Gallas 2006,
+"One-shot estimate of MRMC variance: AUC"; Obuchowski and Rockette 1995. Degrees of freedom after Satterthwaite 1946.
+
+In simulation the test of equal families errs in 2 to 6 % of cases at 2, 5 and 10 seeds. The interval of one family
+covers 93 to 97 % at 5 seeds and more; at 2 seeds that differ much, 88 to 92 %: two seeds say little about seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import ShapeError
+
+Correct = npt.NDArray[np.bool_]
+CROSSED = "crossed seeds x images"
+ONE_SEED = "images only (one seed)"
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Variance:
+    """A variance with its Satterthwaite degrees of freedom."""
+
+    value: float
+    df: float
+
+    @property
+    def standard_error(self) -> float:
+        return math.sqrt(self.value)
+
+    def quantile(self) -> float:
+        """Two-sided 95 % quantile of Student's t."""
+        from scipy import stats
+
+        return float(stats.t.ppf(0.5 + CONFIDENCE / 2, self.df))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean accuracy, its standard error and degrees of freedom, its 95 % interval, and what made it."""
+
+    mean: float
+    standard_error: float
+    df: float
+    ci95: tuple[float, float]
+    method: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Family a against family b on the same images.
+
+    `difference` is mean(a) - mean(b). `log_ratio` is log(E_a / E_b) of the mean error rates, so that the error
+    reduction of a against b is 1 - exp(log_ratio); None where either makes no error. `tested` is False where one of
+    them has a single seed: its p-value knows nothing of seeds, and nothing is called better by it.
+    """
+
+    difference: float
+    ci95: tuple[float, float]
+    p_value: float
+    df: float
+    log_ratio: float | None
+    log_ratio_ci95: tuple[float, float] | None
+    tested: bool
+    method: str
+
+
+def estimate(correct: Correct) -> Estimate:
+    """Mean accuracy over seeds and images with its 95 % interval.
+
+    Args:
+        correct: bool, shape (seeds, images).
+
+    Raises:
+        ShapeError: `correct` is empty or not two-dimensional.
+    """
+    seeds, images = _shape(correct)
+    mean = float(correct.mean())
+    if seeds == 1:
+        from statsmodels.stats.proportion import proportion_confint
+
+        low, high = proportion_confint(int(correct.sum()), images, 1 - CONFIDENCE, method="wilson")
+        return Estimate(mean, math.sqrt(mean * (1 - mean) / images), math.inf, (float(low), float(high)), "Wilson")
+    if correct.all() or not correct.any():
+        # Without any disagreement there is no variance to estimate; one seed's Wilson interval is an honest bound.
+        single = estimate(correct[:1])
+        return Estimate(mean, 0.0, math.inf, single.ci95, "Wilson")
+    variance = _variance([correct.astype(float)])
+    half = variance.quantile() * variance.standard_error
+    return Estimate(mean, variance.standard_error, variance.df, (max(0.0, mean - half), min(1.0, mean + half)), CROSSED)
+
+
+def compare(a: Correct, b: Correct) -> Comparison:
+    """Test whether a and b differ; both answered the same images, in the same order, each with its own seeds.
+
+    Args:
+        a, b: bool, shapes (seeds of a, images) and (seeds of b, images).
+
+    Raises:
+        ShapeError: the numbers of images differ.
+    """
+    (seeds_a, images), (seeds_b, images_b) = _shape(a), _shape(b)
+    if images != images_b:
+        raise ShapeError(f"Both families must answer the same images, but there are {images} and {images_b}.")
+    tested = min(seeds_a, seeds_b) > 1
+    method = CROSSED if tested else ONE_SEED
+    values_a, values_b = a.astype(float), b.astype(float)
+    difference = float(values_a.mean() - values_b.mean())
+    variance = _variance([values_a, -values_b])
+    half = variance.quantile() * variance.standard_error
+    log_ratio, log_ci = _log_ratio(1 - values_a, 1 - values_b)
+    return Comparison(
+        difference,
+        (max(-1.0, difference - half), min(1.0, difference + half)),
+        _p_value(difference, variance),
+        variance.df,
+        log_ratio,
+        log_ci,
+        tested,
+        method,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number after Holm 1979."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(list(p_values), method="holm")[1]] if p_values else []
+
+
+def _log_ratio(
+    errors_a: npt.NDArray[np.float64], errors_b: npt.NDArray[np.float64]
+) -> tuple[float | None, tuple[float, float] | None]:
+    """log(E_a / E_b) and its 95 % interval by the delta method: errors enter as e / E, to first order."""
+    mean_a, mean_b = float(errors_a.mean()), float(errors_b.mean())
+    if mean_a == 0 or mean_b == 0:
+        return None, None
+    variance = _variance([errors_a / mean_a, -errors_b / mean_b])
+    ratio, half = math.log(mean_a / mean_b), variance.quantile() * variance.standard_error
+    return ratio, (ratio - half, ratio + half)
+
+
+def _variance(groups: Sequence[npt.NDArray[np.float64]]) -> Variance:
+    """Variance of the sum of the groups' means, each of shape (own seeds, images), over the same images.
+
+    Var = s^2_images(sum of the groups' image means) / N + sum over groups of (MS_seed - MS_residual) / (N S).
+    The first term already holds the residual's share of every group, sigma^2_residual / (N S); the second adds what
+    seeds move all images together, sigma^2_seed / S.
+    """
+    images = groups[0].shape[1]
+    per_image = np.sum([group.mean(axis=0) for group in groups], axis=0)
+    value = float(per_image.var(ddof=1)) / images
+    spread = value**2 / (images - 1)
+    for group in groups:
+        seeds = group.shape[0]
+        if seeds < 2:
+            continue
+        by_seed, by_image, mean = group.mean(axis=1), group.mean(axis=0), group.mean()
+        residual = group - by_seed[:, None] - by_image[None, :] + mean
+        ms_residual = float((residual**2).sum()) / ((seeds - 1) * (images - 1))
+        ms_seed = images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1)
+        # A negative component of variance is estimated as none: the variance is never below that of the images. It
+        # still costs degrees of freedom: with two seeds, none is what is often seen where there is some.
+        value += max(0.0, ms_seed - ms_residual) / (images * seeds)
+        spread += (ms_seed / (images * seeds)) ** 2 / (seeds - 1)
+        spread += (ms_residual / (images * seeds)) ** 2 / ((seeds - 1) * (images - 1))
+    return Variance(value, value**2 / spread if spread > 0 else math.inf)
+
+
+def _p_value(difference: float, variance: Variance) -> float:
+    if difference == 0:
+        return 1.0
+    if variance.value == 0:
+        return 0.0
+    from scipy import stats
+
+    return float(2 * stats.t.sf(abs(difference) / variance.standard_error, variance.df))
+
+
+def _shape(correct: Correct) -> tuple[int, int]:
+    if correct.ndim != 2 or 0 in correct.shape or correct.shape[1] < 2:
+        raise ShapeError(f"`correct` needs shape (seeds, images) with at least 2 images, not {correct.shape}.")
+    return correct.shape[0], correct.shape[1]

@@ -1,0 +1,102 @@
+"""Tables for the terminal. A narrow one drops its least important columns and says which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.formats import columns_of, duration
+from bench.leaderboard import Board
+from bench.records import Trial
+from bench.terminal.sparkline import one_line
+from bench.terminal.summary import short
+
+WIDE = 110  # columns from which the trials table shows every parameter
+
+
+def leaderboard_table(board: Board, width: int) -> RenderableType:
+    """The board within `width` columns, its notes below; an empty one says how to fill it."""
+    if not board.rows:
+        return Text(f"No results for {one_line(board.dataset)} yet. Next: bench search cnn --trials 50")
+    columns = columns_of(board)
+    cells = {heading: [one_line(cell(row)) for row in board.rows] for heading, cell in columns.items()}
+    shown = _fitting(cells, width)
+    table = _table()
+    for heading in shown:
+        left = heading in ("family", "error reduction, %")
+        table.add_column(heading, no_wrap=True, justify="left" if left else "right")
+    for index in range(len(board.rows)):
+        first = board.rows[index]["rank"] == 1
+        table.add_row(*(Text(cells[heading][index], style="bold" if first else "") for heading in shown))
+    notes = [one_line(note) for note in board.notes]
+    against = f"; error reduction against {one_line(board.baseline)}" if board.baseline else ""
+    what = "mean over seeds, 95 % intervals" if "test_accuracy" in board.columns else "95 % intervals"
+    dropped = [heading for heading in cells if heading not in shown]
+    if dropped:
+        notes.append(f"Not shown at this width: {', '.join(dropped)}.")
+    lines = [f"{one_line(board.dataset)}: {what}{against}", *notes]
+    return Group(table, *(Text(line, style="dim") for line in lines))
+
+
+def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
+    """The first columns that fit; a later one that is narrow enough may follow one that is not."""
+    left = width
+    shown: list[str] = []
+    for heading, texts in cells.items():
+        needed = max(len(heading), *map(len, texts)) + 2
+        if needed <= left or len(shown) < 3:
+            shown.append(heading)
+            left -= needed
+    return shown
+
+
+def trials_table(trials: Sequence[Trial], width: int) -> Table:
+    """One line a trial; the parameters take what is left of the line."""
+    table = _table()
+    for heading in ("trial", "validation %", "samples", "time", "worker"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("parameters", no_wrap=width < WIDE, overflow="ellipsis")
+    for trial in trials:
+        accuracy = "" if trial.val_accuracy is None else f"{100 * trial.val_accuracy:.2f}"
+        state = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
+        params = " ".join(f"{name}={short(value)}" for name, value in trial.params.items())
+        worker = "" if trial.worker is None else str(trial.worker)
+        cells = [str(trial.number), accuracy, f"{trial.samples:,}", f"{trial.seconds.total:.1f} s", worker]
+        table.add_row(*cells, one_line(state), Text(one_line(params)))
+    return table
+
+
+def studies_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    if not rows:
+        return Text("No studies yet. Next: bench search cnn --trials 50")
+    table = _table()
+    for heading in ("study", "data set", "family"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("trials", "pruned", "failed", "best validation %", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        best = "" if row["best_val_accuracy"] is None else f"{100 * row['best_val_accuracy']:.2f}"
+        names = (Text(one_line(str(row[name]))) for name in ("study", "dataset", "family"))
+        counts = (str(row[name]) for name in ("trials", "pruned", "failed"))
+        table.add_row(*names, *counts, best, duration(row["seconds"]))
+    return table
+
+
+def families_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table()
+    table.add_column("family", no_wrap=True)
+    table.add_column("what it is")
+    table.add_column("searched parameters")
+    for row in rows:
+        names = ", ".join(row["parameters"])
+        table.add_row(*(Text(one_line(str(text))) for text in (row["family"], row["about"], names)))
+    return table
+
+
+def _table() -> Table:
+    return Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))

@@ -1,0 +1,243 @@
+"""The main job from the command line, on real digits: search, final, leaderboard, and doing it again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from bench.data.sealed import sealed_in
+
+BENCH = [sys.executable, "-m", "bench"]
+
+
+def bench(home, *arguments, check=True):
+    command = [*BENCH, *arguments, "--home", str(home)]
+    run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert not check or run.returncode == 0, run.stderr
+    return run
+
+
+def document(home, *arguments):
+    return json.loads(bench(home, *arguments, "--json").stdout)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home in which mlp was searched and tested."""
+    folder = tmp_path_factory.mktemp("home")
+    folder.joinpath("first.json").write_text(
+        bench(folder, "search", "mlp", "--trials", "5", "--dataset", "digits", "--seeds", "2", "--json").stdout
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(home):
+    return json.loads((home / "first.json").read_text())
+
+
+def test_the_document_of_a_search_keeps_the_contract(first):
+    assert first["schema"] == 1
+    assert (first["study"], first["family"], first["dataset"]) == ("digits-mlp", "mlp", "digits")
+    trials = first["trials"]
+    assert trials["total"] == 5 == trials["complete"] + trials["pruned"] + trials["failed"]
+    assert 0.5 < first["best"]["val_accuracy"] <= 1.0
+    row = first["final"]
+    assert 0.5 < row["test_accuracy"] <= 1.0
+    assert row["ci95"][0] < row["test_accuracy"] < row["ci95"][1]
+    assert (row["seeds"], row["test_looks"], row["rank"]) == (2, 1, 1)
+
+
+def test_trial_zero_is_the_reference(home):
+    from bench.family import load
+
+    rows = document(home, "trials", "mlp", "--dataset", "digits")["rows"]
+    assert rows[0]["params"] == load("mlp").reference
+    assert {row["state"] for row in rows} <= {"complete", "pruned", "failed"}
+    assert set(rows[0]["seconds"]) == {"build", "trace", "train", "eval", "wait"}
+
+
+def test_the_same_command_again_trains_nothing_and_takes_no_second_look(home, first):
+    began = time.monotonic()
+    again = document(home, "search", "mlp", "--trials", "5", "--dataset", "digits", "--seeds", "2")
+    assert time.monotonic() - began < 15
+    assert again["final"] == first["final"]
+    assert len((home / "ledger.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_leaderboard_says_what_the_predictions_say(home):
+    row = document(home, "leaderboard", "--dataset", "digits")["rows"][0]
+    (path,) = home.glob("results/digits/mlp/*/predictions.npz")
+    (sealed,) = sealed_in(home)
+    with np.load(path) as predictions, np.load(sealed.test_path) as test:
+        correct = predictions["probabilities"].argmax(axis=2) == test["y"]
+        np.testing.assert_array_equal(correct, predictions["correct"])
+    assert row["test_accuracy"] == pytest.approx(correct.mean(), abs=1e-12)
+    assert row["errors"] == pytest.approx((~correct).sum(axis=1).mean())
+
+
+def test_the_manifest_was_written_before_the_predictions_and_its_hash_is_in_the_ledger(home):
+    (manifest,) = home.glob("results/digits/mlp/*/manifest.json")
+    assert manifest.stat().st_mtime_ns < manifest.with_name("predictions.npz").stat().st_mtime_ns
+    from bench.files import sha256
+
+    (look,) = map(json.loads, (home / "ledger.jsonl").read_text().splitlines())
+    assert (look["event"], look["manifest_sha256"]) == ("look", sha256(manifest))
+    frozen = json.loads(manifest.read_text())
+    assert frozen["seeds"] == sorted(set(frozen["seeds"]), key=frozen["seeds"].index)
+    assert {len(entry["val_accuracies"]) for entry in frozen["confirm"]} <= {1, 2}
+
+
+def test_the_stored_model_loads_with_stock_keras_and_scores_what_is_stored(home):
+    import keras
+
+    (path,) = home.glob("results/digits/mlp/*/model.keras")
+    (sealed,) = sealed_in(home)
+    with np.load(sealed.test_path) as test, np.load(path.with_name("predictions.npz")) as predictions:
+        model = keras.models.load_model(path, safe_mode=True)
+        found = np.asarray(model(test["x"] / np.float32(255), training=False)).argmax(axis=1)
+        assert (found == predictions["probabilities"][0].argmax(axis=1)).mean() > 0.99
+
+
+def test_other_settings_for_a_study_exit_2_naming_both_values_and_the_way_out(home):
+    for option, before, now in (("--sampler", "tpe", "random"), ("--seed", "0", "7"), ("--pruner", "asha", "median")):
+        run = bench(home, "search", "mlp", "--dataset", "digits", "--trials", "9", option, now, check=False)
+        assert run.returncode == 2
+        assert f"was {before}, asked for {now}" in run.stderr
+        assert "--study" in run.stderr
+
+
+def test_a_changed_space_exits_2_naming_the_parameter(home):
+    run = bench(home, "search", "mlp", "--dataset", "digits", "--trials", "9", "--set", "depth=2", check=False)
+    assert run.returncode == 2
+    assert "space of depth" in run.stderr
+
+
+def test_no_rows_is_not_an_error(tmp_path):
+    assert document(tmp_path, "leaderboard", "--dataset", "digits")["rows"] == []
+    assert bench(tmp_path, "leaderboard").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["search", "cnnn"], 2, "Did you mean cnn"),
+        (["search", "mlp", "--dataset", "mnits"], 2, "Did you mean mnist"),
+        (["search", "mlp", "--dataset", "nowhere.npz"], 2, "nowhere.npz"),
+        (["search", "mlp", "--trials", "0"], 2, "at least 1"),
+        (["search", "mlp", "--dataset", "digits", "--set", "widht=3"], 3, "Did you mean width"),
+        (["search", "mlp", "--dataset", "digits", "--range", "width=9:1"], 3, "low must not exceed high"),
+        (["trials", "mlp", "--dataset", "digits"], 3, "bench search"),
+        (["final", "mlp", "--dataset", "digits"], 3, "bench search"),
+    ],
+)
+def test_bad_input_gets_one_clear_error_and_its_exit_code(tmp_path, arguments, code, said):
+    run = bench(tmp_path, *arguments, check=False)
+    assert run.returncode == code, run.stderr
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.stdout == ""
+
+
+def test_one_worker_and_one_seed_repeat_exactly(tmp_path):
+    rows = []
+    for name in ("one", "two"):
+        home = tmp_path / name
+        options = ["--dataset", "digits", "--workers", "1", "--seed", "5", "--no-final", "--trials", "14"]
+        bench(home, "search", "mlp", *options, "--range", "epochs=5:9")
+        found = document(home, "trials", "mlp", "--dataset", "digits")["rows"]
+        rows.append([(r["number"], r["state"], r["params"], r["val_accuracy"], r["samples"]) for r in found])
+    assert rows[0] == rows[1]
+
+
+def start(home, *options):
+    command = [*BENCH, "search", "mlp", "--dataset", "digits", "--no-final", "--home", str(home), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_trials(home, count):
+    from bench.store import Store
+
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        time.sleep(0.3)
+        if (home / "bench.db").exists():
+            store = Store(home)
+            try:
+                if "digits-mlp" in store.studies():
+                    finished = [t for t in store.trials("digits-mlp") if t.state != "running"]
+                    if len(finished) >= count:
+                        return finished
+            finally:
+                store.close()
+    raise AssertionError(f"fewer than {count} trials after 90 s")
+
+
+def test_a_killed_search_keeps_its_finished_trials_and_the_same_command_reaches_the_target(tmp_path):
+    process = start(tmp_path, "--trials", "12")
+    before = wait_for_trials(tmp_path, 3)
+    process.kill()
+    process.communicate()
+    bench(tmp_path, "search", "mlp", "--dataset", "digits", "--no-final", "--trials", "12")
+    rows = document(tmp_path, "trials", "mlp", "--dataset", "digits")["rows"]
+    assert [row["number"] for row in rows] == list(range(12))
+    assert all(row["state"] != "running" for row in rows)
+    for trial in before:
+        assert rows[trial.number]["val_accuracy"] == trial.val_accuracy
+
+
+def test_ctrl_c_saves_and_stops_and_leaves_no_worker(tmp_path):
+    import psutil
+
+    process = start(tmp_path, "--trials", "500")
+    wait_for_trials(tmp_path, 2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command continues" in said
+    assert psutil.wait_procs(workers, timeout=5)[1] == []
+
+
+def test_a_second_search_of_a_study_exits_75_naming_the_holder(tmp_path):
+    process = start(tmp_path, "--trials", "500")
+    wait_for_trials(tmp_path, 1)
+    run = bench(tmp_path, "search", "mlp", "--dataset", "digits", "--no-final", check=False)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert run.returncode == 75
+    assert f"process {process.pid}" in run.stderr
+
+
+def test_a_search_in_which_nothing_completes_exits_4_with_the_reasons(tmp_path):
+    family = tmp_path / "broken.py"
+    family.write_text(
+        '"""Never works."""\n'
+        "from bench.family import Family\n"
+        "from bench.space import Int, SearchSpace\n\n"
+        "def build(config, image_shape, classes):\n"
+        "    raise RuntimeError('no model today')\n\n"
+        'FAMILY = Family("broken", SearchSpace({"epochs": Int(1, 9)}), build)\n'
+    )
+    run = bench(tmp_path, "search", str(family), "--dataset", "digits", "--trials", "3", check=False)
+    assert run.returncode == 4
+    assert "no model today" in run.stderr
+
+
+def test_help_and_tables_load_nothing_heavy(home):
+    code = (
+        "import sys; from bench.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'keras', 'tensorflow', 'optuna', 'ray', 'pandas', 'sklearn', 'keras_tuner', 'numpy', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    for arguments in (["--help"], ["families"], ["leaderboard", "--dataset", "digits"], ["datasets"]):
+        rest = [*arguments, "--home", str(home)] if arguments != ["--help"] else arguments
+        run = subprocess.run([sys.executable, "-c", code, *rest], capture_output=True, text=True, env=os.environ)
+        assert run.stderr.strip().endswith("[]"), (arguments, run.stderr)
