@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import shutil
 import time
@@ -27,7 +28,8 @@ from bench.records import Event, Final, Manifest, Trial
 from bench.search import Outcome
 from bench.workers.pool import Pool
 
-CANDIDATES = 3
+CANDIDATES = 2
+ROUNDS = 2
 SCHEMA = 1
 
 
@@ -107,18 +109,17 @@ def confirm(
     stages: Stages,
     stop_asked: Callable[[], bool] = lambda: False,
 ) -> Confirmed:
-    """Train the best few again over fresh seeds, on validation; the lowest leaves after each round.
+    """Train the best few again over fresh seeds, on validation, and take the highest mean.
 
-    A race of successive halving: round r gives every candidate still in it one more seed, then the lowest mean leaves,
-    until one is left. The trial's own search value does not count: it was selected for being high.
+    A race: a round gives every candidate one more seed; it ends when the leader is ahead of all others by more than two
+    standard errors, or after ROUNDS. The value that a trial had in the search does not count: it was selected for it.
     """
     complete = [t for t in outcome.trials if t.state == "complete"]
     best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
     scores: dict[int, list[float]] = {t.number: [] for t in best}
-    alive = list(best)
-    stages.begin_stage(f"confirm {len(best)} candidates", sum(range(2, len(best) + 1)) or 1, "trial")
-    round_number = 0
-    while len(alive) > 1 or round_number == 0:
+    rounds = ROUNDS if len(best) > 1 else 1
+    stages.begin_stage(f"confirm {len(best)} candidates", rounds * len(best), "trial")
+    for round_number in range(rounds):
         runs = [
             Run(
                 t.params,
@@ -126,18 +127,26 @@ def confirm(
                 t.number,
                 _samples(t, sealed.n_train),
             )
-            for t in alive
+            for t in best
         ]
-        for trial, done in zip(alive, _runs(runs, outcome, family, pool, stages, stop_asked), strict=True):
+        for trial, done in zip(best, _runs(runs, outcome, family, pool, stages, stop_asked), strict=True):
             scores[trial.number].append(done.val_accuracy or 0.0)
-        alive.sort(key=lambda t: (-_mean(scores[t.number]), t.number))
-        alive = alive[:-1] if len(alive) > 1 else alive
-        round_number += 1
+        if _settled(list(scores.values()), sealed.n_validation):
+            break
     stages.end_stage()
+    winner = min(best, key=lambda t: (-_mean(scores[t.number]), t.number))
     entries = tuple(
         {"trial": t.number, "val_accuracies": scores[t.number], "search_val_accuracy": t.val_accuracy} for t in best
     )
-    return Confirmed(alive[0], _mean(scores[alive[0].number]), entries)
+    return Confirmed(winner, _mean(scores[winner.number]), entries)
+
+
+def _settled(scores: Sequence[Sequence[float]], images: int) -> bool:
+    """Whether the highest mean is ahead of the next by two binomial standard errors of their difference."""
+    first, *others = sorted((_mean(values) for values in scores), reverse=True)
+    runs = len(scores[0])
+    variance = sum(mean * (1 - mean) / (images * runs) for mean in (first, *others[:1]))
+    return not others or first - others[0] > 2 * math.sqrt(variance)
 
 
 def _runs(

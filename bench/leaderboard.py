@@ -140,7 +140,9 @@ def _notes(
     for rank in sorted(set(ranks.values())):
         names = [final.family for final in ordered if ranks[final.id] == rank]
         if len(names) > 1:
-            notes.append(f"{', '.join(names[:-1])} and {names[-1]} cannot be separated by this data.")
+            notes.append(
+                f"{', '.join(names[:-1])} and {names[-1]} cannot be separated by this data (5 %, Holm-corrected)."
+            )
     if any(len(final.seeds) == 1 for final in ordered):
         notes.append("A row of one seed is never called better or worse: how much seeds differ is not known.")
     notes += sorted({warning for final in ordered for warning in final.warnings})

@@ -17,3 +17,15 @@ def mnist_dir() -> Path:
     if folder and (Path(folder) / "mnist.npz").is_file():
         return Path(folder)
     pytest.skip("mnist.npz is not in $BENCH_DATA_DIR")
+
+
+@pytest.fixture
+def update_golden():
+    """Compare text with a golden file; with BENCH_WRITE_GOLDEN=1 write it instead."""
+
+    def check(path: Path, text: str) -> None:
+        if os.environ.get("BENCH_WRITE_GOLDEN"):
+            path.write_text(text)
+        assert path.read_text() == text
+
+    return check

@@ -131,22 +131,32 @@ class OptunaStudy:
                 self.tell(stored)
 
     def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
+        seen = self._reported.setdefault(number, set())
+        if self._is_reference(number) and seen:
+            return False
         trial = self._running[number]
-        if samples not in self._reported.setdefault(number, set()):  # a trial that is run again passes its rungs again
-            self._reported[number].add(samples)
+        if samples not in seen:  # a trial that is run again passes its rungs again
+            seen.add(samples)
             trial.report(val_accuracy, samples)
-        verdict = trial.should_prune()
-        return verdict and not (number == 0 and self._reference is not None)
+        return trial.should_prune() and not self._is_reference(number)
+
+    def _is_reference(self, number: int) -> bool:
+        """Trial 0 runs to its end unjudged, which no other trial gets for nothing.
+
+        So the sampler hears of it what it hears of every trial, the first rung; told of all of it, the sampler would be
+        drawn towards the reference for its length alone.
+        """
+        return number == 0 and self._reference is not None
 
     def tell(self, trial: Trial) -> None:
         self._running.pop(trial.number)
-        self._reported.pop(trial.number, None)
+        judged = self._reported.pop(trial.number, None)
         # Samplers only finish off a grid here, by stopping an `optimize` that does not run.
         self._study.sampler = optuna.samplers.RandomSampler(seed=0)
-        if trial.state == "complete":
+        if trial.state == "complete" and not (judged and self._is_reference(trial.number)):
             self._study.tell(trial.number, trial.val_accuracy)
         else:
-            state = TrialState.PRUNED if trial.state == "pruned" else TrialState.FAIL
+            state = TrialState.FAIL if trial.state == "failed" else TrialState.PRUNED
             self._study.tell(trial.number, state=state)
 
 

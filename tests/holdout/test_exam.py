@@ -1,0 +1,84 @@
+"""The exam on real digits and real models: its order, and the faults that it must not let pass."""
+
+import json
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench import results
+from bench.errors import SealError
+from bench.family import load
+from bench.holdout import exam, ledger
+from bench.holdout.seal import ensure
+from tests.test_results import MANIFEST
+
+FAMILY = load("mlp")
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory):
+    return ensure(tmp_path_factory.mktemp("home"), "digits", None, lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, sealed):
+    import keras
+
+    paths = []
+    for seed in range(2):
+        keras.utils.set_random_seed(seed)
+        paths.append(tmp_path_factory.mktemp("models") / f"{seed}.keras")
+        FAMILY.build(FAMILY.reference, sealed.image_shape, sealed.classes).save(paths[-1])
+    return paths
+
+
+def sit(home, sealed, models, **changes):
+    manifest = replace(MANIFEST, data_checksum=sealed.checksum, **changes)
+    digest = results.write_manifest(home, manifest)
+    folder = results.folder(home, "digits", "mlp", manifest.id)
+    return exam.sit(home, folder, digest, sealed, models, FAMILY.source, time.time()), folder
+
+
+def test_the_exam_stores_what_the_models_predict_and_notes_one_look(tmp_path, sealed, models):
+    import keras
+
+    final, folder = sit(tmp_path, sealed, models)
+    with np.load(folder / "predictions.npz") as stored, np.load(sealed.test_path) as test:
+        assert stored["probabilities"].shape == (2, sealed.n_test, sealed.classes)
+        np.testing.assert_allclose(stored["probabilities"].sum(axis=2), 1.0, atol=1e-5)
+        logits = keras.models.load_model(models[1])(test["x"] / np.float32(255), training=False)
+        assert (np.asarray(logits).argmax(axis=1) == test["y"]).mean() == pytest.approx(final.seed_accuracies[1])
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 1
+    assert results.read_finals(tmp_path, "digits") == [final]
+    assert (folder / "model.keras").read_bytes() == models[0].read_bytes()
+
+
+def test_two_seeds_that_predict_the_same_fail_loudly_and_the_look_counts(tmp_path, sealed, models):
+    twin = tmp_path / "twin.keras"
+    shutil.copyfile(models[0], twin)
+    with pytest.raises(SealError, match="Seeds 1 and 2 predict the same to the last bit"):
+        sit(tmp_path, sealed, [models[0], twin])
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 1
+    assert results.read_finals(tmp_path) == []
+
+
+def test_a_manifest_that_changed_after_it_was_frozen_opens_nothing(tmp_path, sealed, models):
+    manifest = replace(MANIFEST, data_checksum=sealed.checksum)
+    digest = results.write_manifest(tmp_path, manifest)
+    folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "trial": 9}))
+    with pytest.raises(SealError, match="changed after it was frozen"):
+        exam.sit(tmp_path, folder, digest, sealed, models, FAMILY.source, time.time())
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
+
+
+def test_a_manifest_for_other_data_opens_nothing(tmp_path, sealed, models):
+    with pytest.raises(SealError, match="The manifest is for data"):
+        digest = results.write_manifest(tmp_path, MANIFEST)
+        folder = results.folder(tmp_path, "digits", "mlp", MANIFEST.id)
+        exam.sit(tmp_path, folder, digest, sealed, models, FAMILY.source, time.time())
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0

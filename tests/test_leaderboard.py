@@ -1,0 +1,164 @@
+"""Rows and ranks from stored numbers, and what is printed of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench import formats
+from bench.leaderboard import leaderboard, validation_board
+from bench.records import Final
+from bench.terminal.tables import leaderboard_table
+
+GOLDEN = Path(__file__).parent / "golden"
+MLP = Final(
+    schema=1, id="m", manifest_sha256="", predictions_sha256="", dataset="mnist", data_checksum="c", study="mnist-mlp",
+    family="mlp", engine="optuna", created="2026-01-01", test_accuracy=0.984, ci95=(0.9815, 0.9865),
+    method="crossed seeds x images", seeds=(1, 2, 3, 4, 5), seed_accuracies=(0.984,) * 5, test_images=10_000,
+    errors=160.0, val_accuracy=0.983, trials=50, pruned=35, failed=1, search_seconds=61.0, final_seconds=30.0,
+    parameters=407_050,
+)  # fmt: skip
+DROPOUT = replace(
+    MLP, id="d", family="mlp_dropout", study="mnist-mlp_dropout", test_accuracy=0.9865, ci95=(0.984, 0.989),
+    errors=135.0, failed=0,
+)  # fmt: skip
+CNN = replace(
+    MLP, id="c", family="cnn", study="mnist-cnn", test_accuracy=0.9941, ci95=(0.9926, 0.9956), errors=59.0, failed=0,
+    search_seconds=161.0, parameters=356_298,
+)  # fmt: skip
+COMPARISONS = {
+    "m d": {
+        "difference": -0.0025,
+        "p_value": 0.02,
+        "p_holm": 0.06,
+        "log_ratio": 0.1699,
+        "log_ratio_ci95": [0.03, 0.31],
+    },
+    "m c": {"difference": -0.0101, "p_value": 1e-9, "p_holm": 3e-9, "log_ratio": 0.9976, "log_ratio_ci95": [0.7, 1.3]},
+    "d c": {"difference": -0.0076, "p_value": 1e-7, "p_holm": 2e-7, "log_ratio": 0.8277, "log_ratio_ci95": [0.5, 1.2]},
+}
+
+
+def board(*finals, baseline=None):
+    return leaderboard("mnist", finals, COMPARISONS, lambda final: 1, baseline)
+
+
+def test_rank_is_one_plus_the_number_of_families_significantly_better():
+    rows = board(MLP, DROPOUT, CNN).rows
+    assert [(row["family"], row["rank"], row["tied"]) for row in rows] == [
+        ("cnn", 1, False),
+        ("mlp_dropout", 2, True),
+        ("mlp", 2, True),
+    ]
+
+
+def test_leaderboard_says_which_families_it_cannot_separate():
+    assert (
+        "mlp_dropout and mlp cannot be separated by this data (5 %, Holm-corrected)." in board(MLP, DROPOUT, CNN).notes
+    )
+
+
+def test_error_reduction_is_against_the_baseline_whichever_way_the_pair_was_stored():
+    rows = {row["family"]: row for row in board(MLP, DROPOUT, CNN).rows}
+    assert rows["cnn"]["error_reduction"] == pytest.approx(1 - 59 / 160, abs=1e-3)
+    low, high = rows["cnn"]["error_reduction_ci95"]
+    assert low < rows["cnn"]["error_reduction"] < high
+    assert rows["mlp"]["error_reduction"] is None
+    reverse = {row["family"]: row for row in board(MLP, DROPOUT, CNN, baseline="cnn").rows}
+    assert reverse["mlp"]["error_reduction"] == pytest.approx(1 - 160 / 59, abs=1e-2)
+    assert reverse["mlp"]["error_reduction_ci95"][0] < reverse["mlp"]["error_reduction"]
+
+
+def test_a_baseline_without_a_final_leaves_the_column_empty_and_says_so():
+    found = board(DROPOUT, CNN)
+    assert found.baseline is None
+    assert all(row["error_reduction"] is None and row["p_value"] is None for row in found.rows)
+    assert any("run `bench search mlp`" in note for note in board(DROPOUT, CNN, baseline="mlp").notes)
+
+
+def test_a_row_of_one_seed_is_never_better():
+    lone = replace(CNN, seeds=(1,), method="Wilson")
+    comparisons = {pair: {**values, "p_holm": None} for pair, values in COMPARISONS.items()}
+    found = leaderboard("mnist", [MLP, lone], comparisons, lambda final: 1)
+    assert {row["rank"] for row in found.rows} == {1}
+    assert any("one seed" in note for note in found.notes)
+
+
+def test_finals_of_other_data_are_left_out_by_name():
+    found = board(replace(MLP, data_checksum="older"), CNN)
+    assert [row["family"] for row in found.rows] == ["cnn"]
+    assert any("Left out" in note and "mlp" in note for note in found.notes)
+
+
+def test_only_the_newest_final_of_a_study_is_a_row():
+    assert [row["test_accuracy"] for row in board(replace(CNN, id="old", test_accuracy=0.1), CNN).rows] == [0.9941]
+
+
+def test_warnings_of_the_data_and_unequal_budgets_stand_below():
+    notes = board(MLP, replace(CNN, trials=20, warnings=("3 images stand in both train and test.",))).notes
+    assert "3 images stand in both train and test." in notes
+    assert any("unequal budgets" in note for note in notes)
+
+
+def test_the_json_rows_keep_the_contract():
+    document = json.loads(json.dumps(formats.to_json(board(MLP, CNN)), allow_nan=False))
+    assert (document["schema"], document["dataset"], document["baseline"]) == (1, "mnist", "mlp")
+    assert set(document["rows"][0]) >= {
+        "rank", "tied", "family", "engine", "test_accuracy", "ci95", "seeds", "errors", "error_reduction",
+        "error_reduction_ci95", "p_value", "val_accuracy", "trials", "pruned", "failed", "search_seconds", "params",
+        "test_looks", "reference",
+    }  # fmt: skip
+
+
+def render(found, width):
+    console = Console(width=width, file=None, record=True, color_system=None, force_terminal=False, quiet=False)
+    with console.capture() as capture:
+        console.print(leaderboard_table(found, width))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+HOSTILE = replace(CNN, id="h", family="=cmd|'[red]x\x1b[31m\n|", study="h")
+BOARDS = {
+    "three": lambda: board(MLP, DROPOUT, CNN),
+    "no-baseline": lambda: board(CNN),
+    "empty": lambda: board(),
+    "hostile": lambda: board(MLP, HOSTILE),
+}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_the_table_is_what_it_was_and_fits(name, width, update_golden):
+    text = render(BOARDS[name](), width)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "\x1b" not in text
+    update_golden(GOLDEN / f"leaderboard-{name}-{width}.txt", text)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_markdown_and_csv_are_what_they_were(name, update_golden):
+    update_golden(GOLDEN / f"leaderboard-{name}.md", formats.to_markdown(BOARDS[name]()) + "\n")
+    update_golden(GOLDEN / f"leaderboard-{name}.csv", formats.to_csv(BOARDS[name]()))
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_text():
+    assert "\"'=cmd" in formats.to_csv(board(HOSTILE)) or "'=cmd" in formats.to_csv(board(HOSTILE))
+
+
+def test_the_validation_board_is_sorted_and_says_that_it_is_optimistic():
+    study = {
+        "engine": "optuna", "validation_images": 10_000, "trials": 5, "pruned": 1, "failed": 0, "search_seconds": 3.0,
+        "params": None,
+    }  # fmt: skip
+    found = validation_board(
+        "mnist",
+        [
+            {**study, "family": "mlp", "study": "a", "val_accuracy": 0.98},
+            {**study, "family": "cnn", "study": "b", "val_accuracy": 0.99},
+        ],
+    )
+    assert [row["family"] for row in found.rows] == ["cnn", "mlp"]
+    assert "optimistic" in found.notes[0]
+    assert "family" in render(found, 80)

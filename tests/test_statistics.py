@@ -1,0 +1,160 @@
+"""Each figure against an independent computation; the test's own error rate against simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.extra.numpy import arrays
+
+from bench.errors import ShapeError
+from bench.leaderboard import wilson
+from bench.statistics import CROSSED, compare, estimate, holm
+
+
+def answers(generator, seeds, difficulty, seed_sd=0.0, skill=0.0):
+    """bool (seeds, images): images differ in difficulty, seeds in skill (logits)."""
+    effects = generator.normal(skill, seed_sd, seeds)[:, None]
+    return generator.random((seeds, len(difficulty))) < 1 / (1 + np.exp(-(difficulty[None, :] + effects)))
+
+
+def difficulties(generator, images=1500):
+    return generator.normal(3.5, 2.5, images)
+
+
+def anova_variance(correct):
+    """Var of the mean from the two-way table, written out: (MS_seed + MS_image - MS_residual) / (S N)."""
+    s, n = correct.shape
+    x = correct.astype(float)
+    rows, columns, mean = x.mean(1), x.mean(0), x.mean()
+    ms_seed = n * sum((r - mean) ** 2 for r in rows) / (s - 1)
+    ms_image = s * sum((c - mean) ** 2 for c in columns) / (n - 1)
+    ms_residual = sum((x[i, j] - rows[i] - columns[j] + mean) ** 2 for i in range(s) for j in range(n))
+    ms_residual /= (s - 1) * (n - 1)
+    return (ms_seed + ms_image - ms_residual) / (s * n), ms_seed, ms_residual
+
+
+def test_the_variance_of_one_family_is_that_of_the_two_way_table():
+    generator = np.random.default_rng(1)
+    correct = answers(generator, 6, difficulties(generator, 300), seed_sd=0.8)
+    expected, ms_seed, ms_residual = anova_variance(correct)
+    assert ms_seed > ms_residual
+    found = estimate(correct)
+    assert found.method == CROSSED
+    assert found.standard_error == pytest.approx(math.sqrt(expected), rel=1e-9)
+
+
+def test_standard_errors_agree_with_a_bootstrap_over_seeds_and_images():
+    generator = np.random.default_rng(2)
+    difficulty = difficulties(generator)
+    a, b = (answers(generator, 10, difficulty, seed_sd=0.4, skill=skill) for skill in (0.0, 0.5))
+    means, differences, ratios = [], [], []
+    for _ in range(1500):
+        images = generator.integers(0, a.shape[1], a.shape[1])
+        one = a[generator.integers(0, 10, 10)][:, images].mean()
+        other = b[generator.integers(0, 10, 10)][:, images].mean()
+        means.append(one)
+        differences.append(one - other)
+        ratios.append(math.log((1 - one) / (1 - other)))
+    # Resampling k seeds understates their variance by (k - 1) / k, and adds noise of its own; hence the tolerance.
+    assert estimate(a).standard_error == pytest.approx(np.std(means), rel=0.15)
+    comparison = compare(a, b)
+    half = (comparison.ci95[1] - comparison.ci95[0]) / 2
+    assert half == pytest.approx(1.96 * np.std(differences), rel=0.2)
+    low, high = comparison.log_ratio_ci95
+    assert (high - low) / 2 == pytest.approx(1.96 * np.std(ratios), rel=0.2)
+
+
+def test_one_seed_gets_wilsons_interval():
+    correct = np.zeros((1, 1000), bool)
+    correct[0, :992] = True
+    found = estimate(correct)
+    assert found.method == "Wilson"
+    assert found.ci95 == pytest.approx(wilson(0.992, 1000))
+    # Wilson 1927 by hand for 992 of 1000.
+    assert found.ci95 == pytest.approx((0.98429, 0.99594), abs=5e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(bool, (3, 40)), arrays(bool, (4, 40)))
+def test_swapping_the_two_flips_the_sign_and_keeps_the_p_value(a, b):
+    one, other = compare(a, b), compare(b, a)
+    assert one.difference == pytest.approx(-other.difference)
+    assert one.p_value == pytest.approx(other.p_value)
+    assert one.ci95[0] == pytest.approx(-other.ci95[1])
+    if one.log_ratio is None:
+        assert other.log_ratio is None
+    else:
+        assert one.log_ratio == pytest.approx(-other.log_ratio)
+
+
+def test_identical_answers_are_not_different():
+    generator = np.random.default_rng(3)
+    a = answers(generator, 5, difficulties(generator))
+    assert compare(a, a).p_value == 1.0
+
+
+def test_a_large_difference_is_found():
+    generator = np.random.default_rng(4)
+    difficulty = difficulties(generator)
+    better, worse = (answers(generator, 5, difficulty, 0.1, skill) for skill in (2.0, 0.0))
+    found = compare(better, worse)
+    assert found.p_value < 1e-6
+    assert found.difference > 0 > found.log_ratio_ci95[1]
+
+
+def test_without_errors_the_reduction_is_undefined():
+    generator = np.random.default_rng(5)
+    perfect = np.ones((3, 200), bool)
+    found = compare(perfect, answers(generator, 3, difficulties(generator, 200)))
+    assert found.log_ratio is None
+    assert found.log_ratio_ci95 is None
+    low, high = estimate(perfect).ci95
+    assert 0.97 < low < 1.0
+    assert high == 1.0
+
+
+def test_one_seed_is_never_tested():
+    generator = np.random.default_rng(6)
+    difficulty = difficulties(generator)
+    found = compare(answers(generator, 1, difficulty, skill=3.0), answers(generator, 5, difficulty))
+    assert found.tested is False
+
+
+def test_different_images_are_refused():
+    with pytest.raises(ShapeError, match="same images"):
+        compare(np.ones((2, 10), bool), np.ones((2, 11), bool))
+    with pytest.raises(ShapeError, match="shape"):
+        estimate(np.ones(10, bool))
+
+
+def test_holm_adjusts_as_in_his_paper():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 10])
+@pytest.mark.parametrize("seed_sd", [0.0, 0.15])
+def test_equal_families_are_rarely_called_different(seeds, seed_sd):
+    generator = np.random.default_rng(seeds * 1000 + int(seed_sd * 100))
+    false, covered, repeats = 0, 0, 300
+    for _ in range(repeats):
+        difficulty = difficulties(generator, 800)
+        found = compare(*(answers(generator, seeds, difficulty, seed_sd) for _ in range(2)))
+        false += found.p_value < 0.05
+        covered += found.log_ratio_ci95[0] <= 0 <= found.log_ratio_ci95[1]
+    # Two standard errors of 300 repeats at 5 % are 2.5 points.
+    assert false / repeats <= 0.075
+    assert covered / repeats >= 0.925
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_the_interval_covers_the_true_accuracy(seeds):
+    generator = np.random.default_rng(seeds)
+    large = difficulties(generator, 400_000)
+    truth = float(np.mean([answers(generator, 1, large, 0.15).mean() for _ in range(40)]))
+    inside = 0
+    for _ in range(300):
+        low, high = estimate(answers(generator, seeds, difficulties(generator, 800), 0.15)).ci95
+        inside += low <= truth <= high
+    assert 0.92 <= inside / 300 <= 0.985
