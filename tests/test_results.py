@@ -14,8 +14,8 @@ from bench.records import Final, Manifest
 MANIFEST = Manifest(
     id="abc", schema=1, created="2026-01-01T00:00:00+00:00", study="digits-mlp", dataset="digits", data_id="digits-1",
     data_checksum="c1", split_fingerprint="s", family="mlp", engine="optuna", trial=3, config={"epochs": 3},
-    space_fingerprint="f", precision="float32", seeds=(1, 2), val_accuracy=0.9, confirm=(), trials=5, pruned=1, failed=0,
-    search_seconds=10.0, parameters=100, versions={}, device="CPU", code_version="0",
+    space_fingerprint="f", precision="float32", seeds=(1, 2), val_accuracy=0.9, confirm=(), trials=5, pruned=1,
+    failed=0, search_seconds=10.0, parameters=100, versions={}, device="CPU", code_version="0",
 )  # fmt: skip
 
 
@@ -32,8 +32,8 @@ def store(home, family, correct, identity=None, checksum="c1", study=None, creat
         data_checksum=checksum, study=study, family=family, engine="optuna", created=created,
         test_accuracy=float(correct.mean()), ci95=(0.5, 1.0), method="m", seeds=tuple(range(len(correct))),
         seed_accuracies=tuple(correct.mean(axis=1).tolist()), test_images=correct.shape[1],
-        errors=float((~correct).sum(axis=1).mean()), val_accuracy=0.9, trials=5, pruned=1, failed=0, search_seconds=10.0,
-        final_seconds=5.0, parameters=100,
+        errors=float((~correct).sum(axis=1).mean()), val_accuracy=0.9, trials=5, pruned=1, failed=0,
+        search_seconds=10.0, final_seconds=5.0, parameters=100,
     )  # fmt: skip
     results.write_final(home, final)
     return final

@@ -54,8 +54,10 @@ def test_every_sampler_proposes_points_of_the_space(sampler):
             study(sampler=sampler)
         return
     space = SPACE
-    if sampler in ("brute-force", "grid"):
+    if sampler == "brute-force":
         space = SearchSpace({"learning_rate": Choice(1e-3, 2e-3), "epochs": Int(1, 9)})
+    if sampler == "grid":
+        space = SearchSpace({"learning_rate": Float(1e-3, 2e-3), "epochs": Int(1, 9)})
     searched = study(space, sampler)
     for trial in run(searched, 12):
         assert space.problems_of(trial.params) == []
@@ -70,6 +72,17 @@ def test_every_pruner_judges_and_only_none_spares_the_worst(pruner):
         verdicts.append(searched.prune(number, 1000, 0.9 - 0.01 * number))
         searched.tell(Trial(number, "pruned" if verdicts[-1] else "complete", {}, 0.5))
     assert any(verdicts) is (pruner != "none")
+
+
+def test_the_sampler_hears_only_of_the_references_first_rung():
+    searched = study(reference=REFERENCE)
+    searched.ask(0)
+    for samples in (1000, 4000):
+        searched.prune(0, samples, 0.9)
+    searched.tell(Trial(0, "complete", REFERENCE, 0.99))
+    (heard,) = searched._study.trials
+    assert heard.intermediate_values == {1000: 0.9}
+    assert heard.state.name == "PRUNED"
 
 
 def test_successive_halving_keeps_a_quarter_at_a_rung():
