@@ -1,8 +1,9 @@
 """Stored results -> the leaderboard's rows. Pure, and the standard library only.
 
 Rank is 1 + the number of rows that are significantly better: Holm-adjusted p below 0.05 over all pairs. A row is tied
-when at least one other row has its rank. Error reduction and its p-value are against the baseline, the p-value as it
-stands (one comparison), the rank by the adjusted ones.
+when it is not significantly better or worse than another row of its rank. Two rows of different rank may still be
+unresolved (A beats C, B beats neither and is beaten by neither); the notes name every such group. Error reduction and
+its p-value are against the baseline, the p-value as it stands (one comparison), the rank by the adjusted ones.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from bench.records import Final
@@ -17,6 +19,7 @@ from bench.results import newest
 
 DEFAULT_BASELINE = "mlp"
 ALPHA = 0.05
+MOST_GROUPS = 8  # more sentences than this nobody reads
 Z95 = 1.959963984540054
 COLUMNS = (
     "rank", "tied", "family", "engine", "test_accuracy", "ci95", "seeds", "errors", "error_reduction",
@@ -69,14 +72,13 @@ def leaderboard(
         notes.append(f"The baseline {baseline} has no final yet: run `bench search {baseline}`.")
     ranks = {final.id: 1 + sum(_better(other, final, comparisons) for other in rows) for final in rows}
     ordered = sorted(rows, key=lambda final: (ranks[final.id], -final.test_accuracy, final.family))
-    shown = [_row(final, ranks, against, comparisons, looks) for final in ordered]
-    return Board(
-        dataset, against.family if against else None, tuple(shown), (*notes, *_notes(ordered, ranks, comparisons))
-    )
+    shown = [_row(final, ordered, ranks, against, comparisons, looks) for final in ordered]
+    notes += _notes(ordered, against, comparisons)
+    return Board(dataset, against.family if against else None, tuple(shown), tuple(notes))
 
 
 def _baseline(rows: Sequence[Final], name: str) -> Final | None:
-    named = [final for final in rows if final.family == name]
+    named = [final for final in reversed(rows) if final.family == name]
     return next((final for final in named if final.engine == "optuna"), named[0] if named else None)
 
 
@@ -96,6 +98,7 @@ def _better(a: Final, b: Final, comparisons: Mapping[str, Mapping[str, Any]]) ->
 
 def _row(
     final: Final,
+    rows: Sequence[Final],
     ranks: Mapping[str, int],
     against: Final | None,
     comparisons: Mapping[str, Mapping[str, Any]],
@@ -104,13 +107,15 @@ def _row(
     reduction, interval, p_value = None, None, None
     pair, sign = _pair(final, against, comparisons) if against else (None, 1)
     if pair is not None:
-        p_value = pair["p_value"]
+        p_value = None if pair["p_holm"] is None else pair["p_value"]  # of one seed it would know nothing of seeds
         if pair["log_ratio"] is not None:
             low, high = sorted(sign * bound for bound in pair["log_ratio_ci95"])
             reduction, interval = 1 - math.exp(sign * pair["log_ratio"]), [1 - math.exp(high), 1 - math.exp(low)]
+    level = [other for other in rows if other.id != final.id and ranks[other.id] == ranks[final.id]]
+    apart = [_better(final, other, comparisons) or _better(other, final, comparisons) for other in level]
     return {
         "rank": ranks[final.id],
-        "tied": list(ranks.values()).count(ranks[final.id]) > 1,
+        "tied": not all(apart),
         "family": final.family,
         "engine": final.engine,
         "test_accuracy": final.test_accuracy,
@@ -133,22 +138,69 @@ def _row(
     }
 
 
-def _notes(
-    ordered: Sequence[Final], ranks: Mapping[str, int], comparisons: Mapping[str, Mapping[str, Any]]
-) -> list[str]:
+def _notes(ordered: Sequence[Final], against: Final | None, comparisons: Mapping[str, Mapping[str, Any]]) -> list[str]:
     notes = []
-    for rank in sorted(set(ranks.values())):
-        names = [final.family for final in ordered if ranks[final.id] == rank]
-        if len(names) > 1:
-            notes.append(
-                f"{', '.join(names[:-1])} and {names[-1]} cannot be separated by this data (5 %, Holm-corrected)."
-            )
-    if any(len(final.seeds) == 1 for final in ordered):
-        notes.append("A row of one seed is never called better or worse: how much seeds differ is not known.")
+    names = _names(ordered)
+    groups = _unresolved(ordered, comparisons)
+    for group in groups[:MOST_GROUPS]:
+        *some, last = (names[identity] for identity in group)
+        notes.append(f"{', '.join(some)} and {last} cannot be separated by this data (5 %, Holm-corrected).")
+    if len(groups) > MOST_GROUPS:
+        notes.append(f"{len(groups) - MOST_GROUPS} more groups of families cannot be separated.")
+    missing = [(a, b) for a, b in combinations(ordered, 2) if _pair(a, b, comparisons)[0] is None]
+    if missing:
+        a, b = (names[final.id] for final in missing[0])
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        notes.append(
+            f"No comparison of {a} and {b}{more} is stored, so neither is ranked below the other for it; the next new "
+            "`bench final` on this data makes it."
+        )
+    lone = [names[final.id] for final in ordered if len(final.seeds) == 1]
+    if lone:
+        notes.append(
+            "A row of one seed is never called better or worse, and intervals that involve it hold for that seed "
+            f"alone: {', '.join(lone)}."
+        )
+    pairs = {names[final.id]: _pair(final, against, comparisons)[0] for final in ordered if against}
+    undefined = [name for name, pair in pairs.items() if pair is not None and pair["log_ratio"] is None]
+    if undefined and against:
+        notes.append(f"Too few errors for an error reduction against {names[against.id]}: {', '.join(undefined)}.")
     notes += sorted({warning for final in ordered for warning in final.warnings})
     if len({final.trials for final in ordered}) > 1:
         notes.append("The families had unequal budgets; see the trials column.")
     return notes
+
+
+def _unresolved(ordered: Sequence[Final], comparisons: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Ids, in groups within which every pair was tested and none separated; each unresolved pair is in at least one."""
+    ids = [final.id for final in ordered]
+    near: dict[str, set[str]] = {identity: set() for identity in ids}
+    for a, b in combinations(ordered, 2):
+        pair, _ = _pair(a, b, comparisons)
+        if pair is not None and pair["p_holm"] is not None and pair["p_holm"] >= ALPHA:
+            near[a.id].add(b.id)
+            near[b.id].add(a.id)
+    groups: list[set[str]] = []
+    for one, other in combinations(ids, 2):
+        if other in near[one] and not any(one in group and other in group for group in groups):
+            group = {one, other}
+            for identity in ids:
+                if group <= near[identity]:
+                    group.add(identity)
+            groups.append(group)
+    return [[identity for identity in ids if identity in group] for group in groups]
+
+
+def _names(rows: Sequence[Final]) -> dict[str, str]:
+    """Final's id -> its family, with engine or study where the family alone would not tell rows apart."""
+    names = {
+        final.id: final.family if final.engine == "optuna" else f"{final.family} ({final.engine})" for final in rows
+    }
+    several = {name for name in names.values() if list(names.values()).count(name) > 1}
+    return {
+        final.id: f"{names[final.id]} ({final.study})" if names[final.id] in several else names[final.id]
+        for final in rows
+    }
 
 
 def validation_board(dataset: str, studies: Sequence[Mapping[str, Any]]) -> Board:

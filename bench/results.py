@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from bench.files import sha256, slug, write_json
 from bench.records import Final, Manifest
 
 SCHEMA = 1
+KINDS: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
 
 
 def folder(home: Path, dataset: str, family: str, identity: str) -> Path:
@@ -49,6 +50,9 @@ def read_final(where: Path) -> Final:
             raise ValueError(f"schema {document['schema']}, this version reads {SCHEMA}")
         for name in ("ci95", "seeds", "seed_accuracies", "warnings"):
             document[name] = tuple(document[name])
+        for field in fields(Final):
+            if not isinstance(document[field.name], KINDS.get(str(field.type), object)):
+                raise ValueError(f"{field.name} must be {field.type}, not {document[field.name]!r}")
         final = Final(**document)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
@@ -71,8 +75,13 @@ def read_finals(home: Path, dataset: str | None = None) -> list[Final]:
 
 
 def newest(finals: Iterable[Final]) -> list[Final]:
-    """The newest final of each (family, engine, study); `finals` come oldest first."""
-    return list({(final.family, final.engine, final.study): final for final in finals}.values())
+    """The newest final of each (family, engine, study), oldest first; `finals` come oldest first too."""
+    latest: dict[tuple[str, str, str], Final] = {}
+    for final in finals:
+        key = (final.family, final.engine, final.study)
+        latest.pop(key, None)  # a dict keeps the place of a key that is only assigned anew
+        latest[key] = final
+    return list(latest.values())
 
 
 def read_comparisons(home: Path, dataset: str) -> dict[str, dict[str, Any]]:
@@ -88,6 +97,19 @@ def read_comparisons(home: Path, dataset: str) -> dict[str, dict[str, Any]]:
             f"{path} does not read back: {error}. Delete it; the next `bench final` makes it anew."
         ) from None
     return pairs
+
+
+def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> dict[str, dict[str, Any]]:
+    """The stored comparisons of exactly the newest finals; made first where they are not those.
+
+    So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
+    """
+    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if a.data_checksum == b.data_checksum}
+    pairs = read_comparisons(home, dataset)
+    if {frozenset(pair.split()) for pair in pairs} == wanted:
+        return pairs
+    update_comparisons(home, dataset)
+    return read_comparisons(home, dataset)
 
 
 def update_comparisons(home: Path, dataset: str) -> None:

@@ -39,6 +39,7 @@ COMPARISONS = {
     "m c": {"difference": -0.0101, "p_value": 1e-9, "p_holm": 3e-9, "log_ratio": 0.9976, "log_ratio_ci95": [0.7, 1.3]},
     "d c": {"difference": -0.0076, "p_value": 1e-7, "p_holm": 2e-7, "log_ratio": 0.8277, "log_ratio_ci95": [0.5, 1.2]},
 }
+UNTESTED = {pair: {**values, "p_holm": None} for pair, values in COMPARISONS.items()}
 
 
 def board(*finals, baseline=None):
@@ -125,6 +126,9 @@ BOARDS = {
     "no-baseline": lambda: board(CNN),
     "empty": lambda: board(),
     "hostile": lambda: board(MLP, HOSTILE),
+    "one-seed": lambda: leaderboard(
+        "mnist", [MLP, replace(CNN, seeds=(1,), method="Wilson")], UNTESTED, lambda final: 1
+    ),
 }
 
 
@@ -162,3 +166,79 @@ def test_the_validation_board_is_sorted_and_says_that_it_is_optimistic():
     assert [row["family"] for row in found.rows] == ["cnn", "mlp"]
     assert "optimistic" in found.notes[0]
     assert "family" in render(found, 80)
+
+
+def made(pairs):
+    """Comparisons from 'a b': (difference, Holm-adjusted p)."""
+    return {
+        pair: {
+            "difference": d,
+            "p_value": p,
+            "p_holm": p,
+            "log_ratio": -10 * d,
+            "log_ratio_ci95": [-10 * d - 1, -10 * d + 1],
+        }
+        for pair, (d, p) in pairs.items()
+    }
+
+
+def test_rows_of_different_rank_that_are_not_resolved_are_named_too():
+    pairs = made({"c d": (0.008, 0.2), "c m": (0.010, 0.01), "d m": (0.002, 0.4)})
+    found = leaderboard("mnist", [MLP, DROPOUT, CNN], pairs, lambda final: 1)
+    assert [(row["family"], row["rank"], row["tied"]) for row in found.rows] == [
+        ("cnn", 1, True),
+        ("mlp_dropout", 1, True),
+        ("mlp", 2, False),
+    ]
+    said = [note for note in found.notes if "cannot be separated" in note]
+    assert [note.split(" cannot")[0] for note in said] == ["cnn and mlp_dropout", "mlp_dropout and mlp"]
+
+
+def test_rows_of_the_same_rank_that_are_separated_are_not_called_tied():
+    """The order of significance need not be transitive: the first beats the second, it the third, and no more."""
+    first, second, third = CNN, DROPOUT, MLP
+    best = replace(CNN, id="b", family="best", study="mnist-best", test_accuracy=0.996)
+    pairs = made(
+        {"b c": (0.002, 0.01), "b d": (0.009, 0.2), "b m": (0.012, 0.2), "c d": (0.008, 0.01), "c m": (0.010, 0.2),
+         "d m": (0.002, 0.3)}
+    )  # fmt: skip
+    rows = leaderboard("mnist", [third, second, first, best], pairs, lambda final: 1).rows
+    assert [(row["family"], row["rank"], row["tied"]) for row in rows] == [
+        ("best", 1, True),
+        ("mlp", 1, True),
+        ("cnn", 2, False),
+        ("mlp_dropout", 2, False),
+    ]
+
+
+def test_the_newest_data_counts_whatever_order_its_families_came_in():
+    again = replace(MLP, id="m2", data_checksum="newer", created="2026-03-01")
+    found = leaderboard("mnist", [MLP, replace(CNN, created="2026-02-01"), again], {}, lambda final: 1)
+    assert [row["family"] for row in found.rows] == ["mlp"]
+    assert any("Left out" in note and "cnn" in note for note in found.notes)
+
+
+def test_a_missing_comparison_is_not_called_a_tie_of_the_data():
+    notes = leaderboard("mnist", [MLP, CNN], {}, lambda final: 1).notes
+    assert not any("cannot be separated" in note for note in notes)
+    assert any("No comparison of cnn and mlp is stored" in note for note in notes)
+
+
+def test_a_row_of_one_seed_has_no_p_value_and_is_not_called_inseparable():
+    found = leaderboard("mnist", [MLP, replace(CNN, seeds=(1,))], UNTESTED, lambda final: 1)
+    assert {row["p_value"] for row in found.rows} == {None}
+    assert not any("cannot be separated" in note for note in found.notes)
+    assert any("one seed" in note and "cnn" in note for note in found.notes)
+
+
+def test_a_reduction_that_is_undefined_is_said_to_be():
+    comparisons = {"m c": {**COMPARISONS["m c"], "log_ratio": None, "log_ratio_ci95": None}}
+    found = leaderboard("mnist", [MLP, replace(CNN, errors=0.0, test_accuracy=1.0)], comparisons, lambda final: 1)
+    assert [row["error_reduction"] for row in found.rows] == [None, None]
+    assert "Too few errors for an error reduction against mlp: cnn." in found.notes
+
+
+def test_two_studies_of_one_family_are_told_apart_in_the_notes():
+    other = replace(MLP, id="d", study="wide")
+    notes = leaderboard("mnist", [MLP, other], COMPARISONS, lambda final: 1).notes
+    assert any("mlp (mnist-mlp) and mlp (wide) cannot be separated" in note for note in notes)

@@ -94,3 +94,64 @@ def test_a_broken_comparison_file_is_named_with_what_to_do(tmp_path):
     path.write_text("{")
     with pytest.raises(RecordError, match="Delete it"):
         results.read_comparisons(tmp_path, "digits")
+
+
+@pytest.mark.parametrize(("name", "value"), [("test_accuracy", "high"), ("trials", 2.5), ("family", None)])
+def test_a_field_of_the_wrong_type_is_named(tmp_path, name, value):
+    final = store(tmp_path, "mlp", random_answers(0))
+    path = results.folder(tmp_path, "digits", "mlp", final.id) / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    with pytest.raises(RecordError, match=f"{name} must be"):
+        results.read_finals(tmp_path)
+
+
+def test_two_families_without_an_error_are_compared_and_stored(tmp_path):
+    for family in ("mlp", "cnn"):
+        store(tmp_path, family, np.ones((3, 50), bool))
+    results.update_comparisons(tmp_path, "digits")
+    (pair,) = results.read_comparisons(tmp_path, "digits").values()
+    assert (pair["p_holm"], pair["log_ratio"]) == (1.0, None)
+
+
+def test_newest_finals_come_oldest_first():
+    early, late = "2026-01-01T00:00:00+00:00", "2026-03-01T00:00:00+00:00"
+    finals = [
+        FINAL,
+        replace(FINAL, id="b", family="cnn", created="2026-02-01T00:00:00+00:00"),
+        replace(FINAL, id="c", created=late),
+    ]
+    assert FINAL.created == early
+    assert [final.id for final in results.newest(finals)] == ["b", "c"]
+
+
+def test_comparisons_that_a_kill_left_out_are_made_when_asked_for(tmp_path):
+    for seed, family in enumerate(("mlp", "cnn")):
+        store(tmp_path, family, random_answers(seed))
+    finals = results.read_finals(tmp_path, "digits")
+    pairs = results.complete_comparisons(tmp_path, "digits", finals)
+    assert len(pairs) == 1
+    path = tmp_path / "results" / "digits" / "comparisons.json"
+    before = path.stat().st_mtime_ns
+    assert results.complete_comparisons(tmp_path, "digits", finals) == pairs
+    assert path.stat().st_mtime_ns == before
+
+
+def test_comparisons_of_a_final_that_was_moved_away_are_dropped(tmp_path):
+    finals = [store(tmp_path, family, random_answers(seed)) for seed, family in enumerate(("mlp", "cnn", "other"))]
+    results.update_comparisons(tmp_path, "digits")
+    results.folder(tmp_path, "digits", "other", "id-other").rename(tmp_path / "away")
+    pairs = results.complete_comparisons(tmp_path, "digits", finals[:2])
+    assert [set(pair.split()) for pair in pairs] == [{"id-mlp", "id-cnn"}]
+
+
+def test_one_final_needs_no_comparison(tmp_path):
+    assert results.complete_comparisons(tmp_path, "digits", [store(tmp_path, "mlp", random_answers(0))]) == {}
+    assert not (tmp_path / "results" / "digits" / "comparisons.json").exists()
+
+
+FINAL = Final(
+    schema=1, id="a", manifest_sha256="", predictions_sha256="", dataset="digits", data_checksum="c1", study="s",
+    family="mlp", engine="optuna", created="2026-01-01T00:00:00+00:00", test_accuracy=0.9, ci95=(0.8, 1.0), method="m",
+    seeds=(1, 2), seed_accuracies=(0.9, 0.9), test_images=200, errors=20.0, val_accuracy=0.9, trials=5, pruned=1,
+    failed=0, search_seconds=1.0, final_seconds=1.0, parameters=10,
+)  # fmt: skip

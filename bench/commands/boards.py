@@ -23,7 +23,7 @@ def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
     return leaderboard(
         dataset,
         finals,
-        results.read_comparisons(home, dataset),
+        results.complete_comparisons(home, dataset, finals),
         lambda final: ledger.looks(home, final.data_checksum, final.family),
         baseline,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -47,7 +48,7 @@ def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
     left = width
     shown: list[str] = []
     for heading, texts in cells.items():
-        needed = max(len(heading), *map(len, texts)) + 2
+        needed = max(cell_len(heading), *map(cell_len, texts)) + 2
         if needed <= left or len(shown) < 3:
             shown.append(heading)
             left -= needed
@@ -67,7 +68,7 @@ def trials_table(trials: Sequence[Trial], width: int) -> Table:
         params = " ".join(f"{name}={short(value)}" for name, value in trial.params.items())
         worker = "" if trial.worker is None else str(trial.worker)
         cells = [str(trial.number), accuracy, f"{trial.samples:,}", f"{trial.seconds.total:.1f} s", worker]
-        table.add_row(*cells, one_line(state), Text(one_line(params)))
+        table.add_row(*cells, Text(one_line(state)), Text(one_line(params)))
     return table
 
 
