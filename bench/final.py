@@ -30,6 +30,7 @@ from bench.workers.pool import Pool
 
 CANDIDATES = 2
 ROUNDS = 2
+MARGIN = 0.001  # validation accuracies closer than a tenth of a point are as good as equal
 SCHEMA = 1
 
 
@@ -111,8 +112,9 @@ def confirm(
 ) -> Confirmed:
     """Train the best few again over fresh seeds, on validation, and take the highest mean.
 
-    A race: a round gives every candidate one more seed; it ends when the leader is ahead of all others by more than two
-    standard errors, or after ROUNDS. The value that a trial had in the search does not count: it was selected for it.
+    A race: a round gives every candidate one more seed. It ends when the leader is ahead by more than two standard
+    errors; when the two differ by less than MARGIN, where either will do; or after ROUNDS. The value that a trial had
+    in the search does not count: it was selected for it.
     """
     complete = [t for t in outcome.trials if t.state == "complete"]
     best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
@@ -142,11 +144,12 @@ def confirm(
 
 
 def _settled(scores: Sequence[Sequence[float]], images: int) -> bool:
-    """Whether the highest mean is ahead of the next by two binomial standard errors of their difference."""
+    """Whether the highest mean is ahead of the next by two binomial standard errors, or indifferent to it."""
     first, *others = sorted((_mean(values) for values in scores), reverse=True)
-    runs = len(scores[0])
-    variance = sum(mean * (1 - mean) / (images * runs) for mean in (first, *others[:1]))
-    return not others or first - others[0] > 2 * math.sqrt(variance)
+    if not others:
+        return True
+    variance = sum(mean * (1 - mean) / (images * len(scores[0])) for mean in (first, others[0]))
+    return not MARGIN <= first - others[0] <= 2 * math.sqrt(variance)
 
 
 def _runs(

@@ -11,7 +11,7 @@ from search_spaces._common import TRAINING, hidden, logits
 SPACE = SearchSpace(
     {
         "blocks": Int(2, 3),
-        "filters": Int(16, 32, log=True),
+        "filters": Choice(16, 24, 32),
         "kernel": Choice(3, 5),
         "batch_norm": Choice(False, True),
         "dense": Int(64, 512, log=True),
@@ -63,7 +63,7 @@ FAMILY = Family(
         "optimizer": "rmsprop",
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
-        "schedule": "constant",
+        "final_rate": 1.0,
         "epochs": 5,
     },
 )

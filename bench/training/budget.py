@@ -32,6 +32,12 @@ def rungs(train_images: int, epochs: float) -> list[int]:
     return marks
 
 
+def judged_on(samples: int, train_images: int, validation_images: int) -> int:
+    """How many validation images judge a rung: below one epoch half of a large set, where seeds differ by more."""
+    small = samples < train_images and validation_images >= 2 * LEAST
+    return validation_images // 2 if small else validation_images
+
+
 def steps_for(samples: int, batch_size: int) -> int:
     """Steps until at least `samples` images have been seen."""
     return math.ceil(samples / batch_size)

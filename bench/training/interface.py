@@ -17,7 +17,6 @@ Images = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd", "nadam", "lion")
-SCHEDULES = ("constant", "cosine", "one_cycle")
 
 
 class Diverged(BenchError):
@@ -30,7 +29,11 @@ class Stopped(BenchError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """The parameters that the trainer, not `build`, owns; those a space leaves out take these values."""
+    """The parameters that the trainer, not `build`, owns; those a space leaves out take these values.
+
+    The learning rate rises linearly over the first `warm_up` of the run, then falls along half a cosine to `final_rate`
+    of its peak: 1 is a constant rate, 0 the cosine of Loshchilov and Hutter 2017.
+    """
 
     epochs: float
     batch_size: int = 128
@@ -38,16 +41,17 @@ class Recipe:
     learning_rate: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: str = "constant"
+    warm_up: float = 0.0
+    final_rate: float = 1.0
 
     @classmethod
     def of(cls, config: Mapping[str, Value]) -> Recipe:
         """Raises FamilyError naming every value that no trainer can use."""
         problems = []
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-            value = str(config.get(name, known[0]))
-            if value not in known:
-                problems.append(f"{name} must be one of {', '.join(known)}, not {value!r}.{did_you_mean(value, known)}")
+        name = str(config.get("optimizer", OPTIMIZERS[0]))
+        if name not in OPTIMIZERS:
+            known = ", ".join(OPTIMIZERS)
+            problems.append(f"optimizer must be one of {known}, not {name!r}.{did_you_mean(name, OPTIMIZERS)}")
         numbers = {"epochs": config.get("epochs"), "batch_size": config.get("batch_size", 128)}
         for name, number in numbers.items():
             if not isinstance(number, (int, float)) or isinstance(number, bool) or number <= 0:
@@ -107,8 +111,12 @@ class Trainer(Protocol):
         """
         ...
 
-    def val_accuracy(self) -> float:
-        """Fraction of the validation images classified correctly, in [0, 1]. Raises Diverged on non-finite logits."""
+    def val_accuracy(self, images: int | None = None) -> float:
+        """Fraction of the first `images` validation images (all when None) classified correctly, in [0, 1].
+
+        Raises:
+            Diverged: the logits are not finite.
+        """
         ...
 
     def save(self, path: Path) -> None:

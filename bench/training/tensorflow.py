@@ -1,7 +1,7 @@
 """The TensorFlow loop: many steps in one graph call, batches gathered in-graph from data held as tensors.
 
-Learning rate and schedule are computed in-graph from variables, so that one trace serves a whole run. The first call is
-one step long and is counted as tracing; later ones are as long as fits in about a second, so that a stop is heard.
+The learning rate is computed in-graph, so that one trace serves a whole run. The first call is one step long and is
+counted as tracing; later ones are as long as fits in about a second, so that a stop is heard.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from bench.training.interface import Data, Diverged, Recipe, check_model
 
 CALL_SECONDS = 1.0  # aimed length of one graph call; none may exceed 5 s
 EVAL_BATCH = 500  # activations of a 64-filter model at 26 x 26 stay below 50 MB
-WARM_UP = 0.2  # share of a one-cycle run in which the rate rises; Smith 2018, "super-convergence"
 
 Progress = Callable[[int, float], None]
 
@@ -65,13 +64,13 @@ def make_optimizer(recipe: Recipe) -> Any:
     return kinds[recipe.optimizer](recipe.learning_rate, **decay)
 
 
-def _rate(schedule: str, peak: Any, progress: Any) -> Any:
-    """Learning rate at `progress` in [0, 1) of the run; constant, half a cosine, or a triangle."""
-    if schedule == "cosine":
-        return peak * 0.5 * (1.0 + tf.cos(math.pi * progress))
-    if schedule == "one_cycle":
-        return peak * tf.minimum(progress / WARM_UP, (1.0 - progress) / (1.0 - WARM_UP))
-    return peak
+def _rate(recipe: Recipe, progress: Any) -> Any:
+    """Learning rate at `progress` in [0, 1) of the run; see Recipe."""
+    fallen = 0.5 * (1.0 - tf.cos(math.pi * (progress - recipe.warm_up) / (1.0 - recipe.warm_up)))
+    rate = recipe.learning_rate * (1.0 - (1.0 - recipe.final_rate) * fallen)
+    if recipe.warm_up > 0:
+        rate = tf.where(progress < recipe.warm_up, recipe.learning_rate * progress / recipe.warm_up, rate)
+    return rate
 
 
 class _Base:
@@ -104,13 +103,13 @@ class _Base:
         """Float32 logits, shape (n, classes), of images as they are stored."""
         return np.concatenate([self._logits(tf.constant(x[i : i + EVAL_BATCH])) for i in range(0, len(x), EVAL_BATCH)])
 
-    def val_accuracy(self) -> float:
+    def val_accuracy(self, images: int | None = None) -> float:
         began = time.perf_counter()
-        logits = self.logits(self._data.val_x)
+        logits = self.logits(self._data.val_x[:images])
         self.eval_seconds += time.perf_counter() - began
         if not np.isfinite(logits).all():
             raise Diverged("The logits are not finite; lower the learning rate.")
-        return float(np.mean(logits.argmax(axis=1) == self._data.val_y))
+        return float(np.mean(logits.argmax(axis=1) == self._data.val_y[:images]))
 
     def save(self, path: Path) -> None:
         self.model.save(path)
@@ -135,11 +134,10 @@ class TensorFlowTrainer(_Base):
 
     def _train_steps(self, order: Any, first: Any) -> Any:
         variables = self.model.trainable_variables
-        peak = tf.constant(self.recipe.learning_rate, tf.float32)
 
         def body(k: Any, total: Any) -> tuple[Any, Any]:
             progress = tf.cast(first + k, tf.float32) / float(self.total_steps)
-            self._optimizer.learning_rate.assign(_rate(self.recipe.schedule, peak, progress))
+            self._optimizer.learning_rate.assign(_rate(self.recipe, progress))
             x = self._scaled(tf.gather(self._x, order[k]))
             y = tf.gather(self._y, order[k])
             with tf.GradientTape() as tape:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.training.budget import Batches, rungs, steps_for
+from bench.training.budget import Batches, judged_on, rungs, steps_for
 
 
 def test_rungs_start_at_an_eighth_of_an_epoch_on_large_data():
@@ -16,6 +16,12 @@ def test_rungs_start_at_five_thousand_samples_on_small_data():
 
 def test_a_run_is_not_judged_at_its_own_end():
     assert rungs(50_000, 2) == [6_250, 25_000]
+
+
+def test_half_of_a_large_validation_set_judges_below_one_epoch():
+    assert judged_on(25_000, 50_000, 10_000) == 5_000
+    assert judged_on(100_000, 50_000, 10_000) == 10_000
+    assert judged_on(600, 1_198, 239) == 239
 
 
 @given(st.integers(1, 200), st.integers(1, 64), st.integers(1, 5), st.integers(0, 2**31))

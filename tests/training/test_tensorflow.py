@@ -21,7 +21,7 @@ def digits_like(images=256, side=8, channels=1, classes=10, seed=0):
     return Data(x[:192], y[:192], x[192:], y[192:], classes)
 
 
-SMALL = {"depth": 1, "width": 16, "batch_norm": False, "batch_size": 32, "schedule": "constant", "weight_decay": 0.0}
+SMALL = {"depth": 1, "width": 16, "batch_norm": False, "batch_size": 32, "weight_decay": 0.0}
 RECIPES = [
     {"optimizer": "adam", "learning_rate": 1e-2},
     {"optimizer": "rmsprop", "learning_rate": 1e-3},
@@ -102,13 +102,23 @@ def test_the_references_have_the_notebooks_parameter_counts():
     assert counts == {"mlp": 407_050, "cnn": 356_298}
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
-def test_a_decaying_schedule_ends_near_zero(schedule):
+@pytest.mark.parametrize("final_rate", [1.0, 0.3, 0.0])
+@pytest.mark.parametrize("warm_up", [0.0, 0.25])
+def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_its_final_share(final_rate, warm_up):
     data, family = digits_like(), load("mlp")
-    trainer = make_trainer(family, {**family.reference, **SMALL, "schedule": schedule, "epochs": 4}, data, 0, "float32")
-    trainer.advance(10**9, lambda samples, loss: None)
-    last = float(trainer._optimizer.learning_rate) / 1e-3
-    assert last == pytest.approx(1.0) if schedule == "constant" else last < 0.1
+    config = {**family.reference, **SMALL, "batch_size": 4, "epochs": 4, "final_rate": final_rate, "warm_up": warm_up}
+    trainer = make_trainer(family, config, data, 0, "float32")
+    shares = []
+    for samples in (4, 192, 384, 768):
+        trainer.advance(samples, lambda samples, loss: None)
+        shares.append(float(trainer._optimizer.learning_rate) / 1e-3)
+    assert shares[0] == pytest.approx(0.0 if warm_up else 1.0, abs=1e-3)
+    if warm_up:
+        assert shares[1] == pytest.approx(1.0, abs=0.03)
+    # Half of what is left of the run after the warm-up is not half of the run.
+    fallen = 0.5 * (1 - np.cos(np.pi * (0.5 - warm_up) / (1 - warm_up)))
+    assert shares[2] == pytest.approx(1 - (1 - final_rate) * fallen, abs=0.02)
+    assert shares[3] == pytest.approx(final_rate, abs=0.02)
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence():
@@ -151,5 +161,5 @@ def test_a_model_of_the_wrong_output_size_is_refused_with_both_shapes():
 
 
 def test_unusable_training_parameters_are_named_together():
-    with pytest.raises(FamilyError, match=r"(?s)Did you mean adam\?.*epochs must be a positive number, not None"):
+    with pytest.raises(FamilyError, match=r"(?s)Did you mean adam or nadam\?.*epochs must be a positive number, not None"):
         Recipe.of({"optimizer": "addam"})
