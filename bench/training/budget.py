@@ -13,15 +13,15 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-REDUCTION = 4  # each rung is this many times the one before; Li et al. 2020 (ASHA) use 4
-FIRST = 8  # the first rung is this fraction of an epoch
+REDUCTION = 3  # each rung is this many times the one before, and a third goes on; Li et al. 2018 (Hyperband) use 3
+FIRST = 6  # the first rung is this fraction of an epoch
 LEAST = 5_000  # samples before a first judgement; with fewer, a warm-up looks like a bad configuration
 
 
 def rungs(train_images: int, epochs: float) -> list[int]:
     """Nominal sample counts at which a run is judged before its end, the same for every batch size.
 
-    The first is an eighth of an epoch, but at least 5,000 samples; the run's own end is not among them.
+    The first is a sixth of an epoch, but at least 5,000 samples; the run's own end is not among them.
     """
     first = max(train_images // FIRST, LEAST)
     end = round(epochs * train_images)

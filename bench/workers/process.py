@@ -229,9 +229,6 @@ def _start_framework(setup: Setup) -> str:
     gpus = tf.config.list_physical_devices("GPU") if setup.gpu is not None else []
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    if not gpus:
-        # On a processor Grappler costs a fifth of every trace and makes no step faster; a GPU needs its layouts.
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if gpus:
         return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
     return "CPU"

@@ -161,5 +161,7 @@ def test_a_model_of_the_wrong_output_size_is_refused_with_both_shapes():
 
 
 def test_unusable_training_parameters_are_named_together():
-    with pytest.raises(FamilyError, match=r"(?s)Did you mean adam or nadam\?.*epochs must be a positive number, not None"):
+    with pytest.raises(
+        FamilyError, match=r"(?s)Did you mean adam or nadam\?.*epochs must be a positive number, not None"
+    ):
         Recipe.of({"optimizer": "addam"})
