@@ -19,13 +19,18 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 
+from bench import results
 from bench.engines.fixed import Run, run_all
 from bench.family import load
+from bench.files import sha256
 from bench.holdout.seal import ensure
+from bench.records import Manifest
 from bench.search import measured_precision
 from bench.workers.pool import Place, Pool
 
@@ -74,6 +79,31 @@ def unit(home: Path, data_dir: Path) -> tuple[float, str]:
         return max(t.seconds.train for t in done) / 4, precision
 
 
+def store_finals(home: Path, count: int) -> None:
+    """Store `count` finals: the digits final again and again, each with other answers and as a study of its own."""
+    (template,) = results.read_finals(home, "digits")
+    source = results.folder(home, "digits", template.family, template.id)
+    manifest = Manifest(**json.loads((source / "manifest.json").read_bytes()))
+    correct = results.read_correct(home, template)
+    for k in range(count - 1):
+        study, identity = f"{template.study}-{k}", f"copy-{k}"
+        digest = results.write_manifest(home, replace(manifest, id=identity, study=study))
+        folder = results.folder(home, "digits", template.family, identity)
+        answers = np.random.default_rng(k).permuted(correct, axis=1)
+        np.savez(folder / "predictions.npz", correct=answers)
+        results.write_final(
+            home,
+            replace(
+                template,
+                id=identity,
+                study=study,
+                manifest_sha256=digest,
+                predictions_sha256=sha256(folder / "predictions.npz"),
+            ),
+        )
+    results.update_comparisons(home, "digits")
+
+
 def startup_seconds(*arguments: str) -> float:
     times = []
     for _ in range(7):
@@ -120,7 +150,9 @@ def main() -> None:
                 }
                 print(json.dumps({family: figures[family]}, indent=2), flush=True)
         figures["bench --help, seconds (0.3)"] = round(startup_seconds("--help"), 3)
-        figures["bench leaderboard, seconds (0.5)"] = round(startup_seconds("leaderboard", "--home", folder), 3)
+        store_finals(home, 30)
+        seconds = startup_seconds("leaderboard", "--dataset", "digits", "--home", folder)
+        figures["bench leaderboard with 30 stored finals, seconds (0.5)"] = round(seconds, 3)
     print(json.dumps(figures, indent=2))
 
 
