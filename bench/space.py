@@ -35,6 +35,13 @@ class Int:
     def contains(self, value: Value) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
+    def at(self, share: float) -> int:
+        """The value below which this share of the range lies; `share` in [0, 1]."""
+        # Half a unit more at both ends, so that the bounds are as likely as what lies between.
+        low, high = self.low - 0.5, self.high + 0.5
+        value = low * (high / low) ** share if self.log else low + (high - low) * share
+        return self.nearest(round(value))
+
     def nearest(self, value: Value) -> int:
         return min(max(int(_number(value)), self.low), self.high)
 
@@ -55,6 +62,11 @@ class Float:
 
     def contains(self, value: Value) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def at(self, share: float) -> float:
+        """The value below which this share of the range lies; `share` in [0, 1]."""
+        value = self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
+        return self.nearest(value)
 
     def nearest(self, value: Value) -> float:
         return min(max(_number(value), float(self.low)), float(self.high))
@@ -87,6 +99,10 @@ class Choice:
 
     def contains(self, value: Value) -> bool:
         return any(type(value) is type(option) and value == option for option in self.options)
+
+    def at(self, share: float) -> Value:
+        """The options side by side over [0, 1], each as wide as the others."""
+        return self.options[min(int(share * len(self.options)), len(self.options) - 1)]
 
     def nearest(self, value: Value) -> Value:
         return value if self.contains(value) else self.options[0]

@@ -14,9 +14,7 @@ TRAINING: dict[str, Domain | When] = {
     # With these rates plain gradient descent needs much momentum: the step in the long run is rate / (1 - momentum).
     "momentum": When("optimizer", ("sgd",), Float(0.9, 0.99)),
     "weight_decay": Float(0.0, 0.1),
-    # The rate falls along half a cosine to this share; 1 is constant. It is high at first either way, so that a low
-    # rung compares like with like, which a warm-up would not.
-    "final_rate": Float(0.01, 1.0, log=True),
+    "cooldown": Float(0.0, 0.7),  # 0 is a constant rate; a first third at full rate keeps the low rungs comparable
 }
 
 

@@ -47,7 +47,7 @@ FAMILY = Family(
         "optimizer": "rmsprop",
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
-        "final_rate": 1.0,
+        "cooldown": 0.0,
         "epochs": 44,
     },
 )

@@ -122,3 +122,16 @@ def test_the_nearest_whole_number_is_inside_and_keeps_what_is_inside(low, span, 
     assert domain.contains(domain.nearest(value))
     if domain.contains(value):
         assert domain.nearest(value) == value
+
+
+@pytest.mark.parametrize("domain", [Int(3, 9), Int(8, 64, log=True), Float(0.0, 0.5), Float(1e-4, 1e-1, log=True)])
+def test_shares_run_through_a_range_from_bound_to_bound(domain):
+    values = [domain.at(k / 20) for k in range(21)]
+    assert (values[0], values[-1]) == (domain.low, domain.high)
+    assert values == sorted(values)
+    assert all(domain.contains(value) for value in values)
+
+
+def test_shares_give_every_option_and_every_whole_number_its_part():
+    assert [Choice("a", "b").at(share) for share in (0.0, 0.49, 0.5, 1.0)] == ["a", "a", "b", "b"]
+    assert [Int(1, 4).at((k + 0.5) / 4) for k in range(4)] == [1, 2, 3, 4]

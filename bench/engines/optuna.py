@@ -1,7 +1,8 @@
 """Optuna as proposer and stopper, on a study in memory. The database is a mirror of it (`bench.store`).
 
 Sampler: made anew with a seed of its own at every ask, so that what is proposed depends on the study seed and the
-trials told, and on nothing else. Pruners hear the rungs as steps, in nominal samples.
+trials told, and on nothing else. TPE starts from a Latin hypercube, not from independent draws. Pruners hear the rungs
+as steps, in nominal samples.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState, create_trial
 
+from bench.engines.design import latin_hypercube
 from bench.engines.interface import Exhausted, seed_of
 from bench.errors import MissingPackage, SpaceError, UsageError
 from bench.records import Trial
@@ -29,10 +31,13 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 MAX_GRID = 10_000
 GRID_POINTS = 4  # values that a grid takes of a continuous range
+STARTUP = 10  # trials before TPE has a model, Optuna's own default
 
 SAMPLERS: dict[str, Callable[[int, SearchSpace], optuna.samplers.BaseSampler]] = {
     # group=True models the parameters that are active together jointly, which a conditional space needs.
-    "tpe": lambda seed, _: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
+    "tpe": lambda seed, _: optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True, constant_liar=True
+    ),
     "random": lambda seed, _: optuna.samplers.RandomSampler(seed=seed),
     "gp": lambda seed, _: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
     "cmaes": lambda seed, _: optuna.samplers.CmaEsSampler(seed=seed),
@@ -97,6 +102,10 @@ class OptunaStudy:
         if number == 0 and self._reference is not None:
             self._begin(self._reference)
             return dict(self._reference)
+        if self._sampler == "tpe" and number <= STARTUP:
+            config = latin_hypercube(self._space, STARTUP + 1, seed_of(self._seed, 0, "start-up"))[number]
+            self._begin(config)
+            return config
         sampler = SAMPLERS[self._sampler](seed_of(self._seed, number, "sampler"), self._space)
         if isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(self._study):
             raise Exhausted
@@ -180,10 +189,7 @@ def _grid(space: SearchSpace) -> dict[str, list[Any]]:
         if isinstance(domain, Choice):
             grid[name] = list(domain.options)
             continue
-        low, high = float(domain.low), float(domain.high)
-        steps = [i / (GRID_POINTS - 1) for i in range(GRID_POINTS)]
-        points = [low * (high / low) ** s if domain.log else low + (high - low) * s for s in steps]
-        grid[name] = sorted({round(p) for p in points}) if isinstance(domain, Int) else sorted(set(points))
+        grid[name] = sorted({domain.at(i / (GRID_POINTS - 1)) for i in range(GRID_POINTS)})
     size = math.prod(map(len, grid.values()))
     if size > MAX_GRID:
         raise SpaceError(

@@ -21,12 +21,13 @@ LEAST = 5_000  # samples before a first judgement; with fewer, a warm-up looks l
 def rungs(train_images: int, epochs: float) -> list[int]:
     """Nominal sample counts at which a run is judged before its end, the same for every batch size.
 
-    The first is a sixth of an epoch, but at least 5,000 samples; the run's own end is not among them.
+    The first is a sixth of an epoch, but at least 5,000 samples. None lies in the second half of the run: a stop there
+    would save little, and lose the value of nearly all of it.
     """
     first = max(train_images // FIRST, LEAST)
-    end = round(epochs * train_images)
+    half = round(epochs * train_images) / 2
     marks = []
-    while first < end:
+    while first <= half:
         marks.append(first)
         first *= REDUCTION
     return marks

@@ -31,8 +31,10 @@ class Stopped(BenchError):
 class Recipe:
     """The parameters that the trainer, not `build`, owns; those a space leaves out take these values.
 
-    The learning rate rises linearly over the first `warm_up` of the run, then falls along half a cosine to `final_rate`
-    of its peak: 1 is a constant rate, 0 the cosine of Loshchilov and Hutter 2017.
+    The learning rate rises linearly over the first `warm_up` of the run (a share of it), stays, and falls linearly to
+    zero over its last `cooldown`: the trapezoid of Zhai et al. 2022 and Hägele et al. 2024. Without either it is
+    constant; `cooldown` 1 is linear decay. What comes before the cool-down does not depend on how long the run is, so
+    that low rungs compare like with like.
     """
 
     epochs: float
@@ -42,7 +44,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     warm_up: float = 0.0
-    final_rate: float = 1.0
+    cooldown: float = 0.0
 
     @classmethod
     def of(cls, config: Mapping[str, Value]) -> Recipe:

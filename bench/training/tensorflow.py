@@ -66,10 +66,11 @@ def make_optimizer(recipe: Recipe) -> Any:
 
 def _rate(recipe: Recipe, progress: Any) -> Any:
     """Learning rate at `progress` in [0, 1) of the run; see Recipe."""
-    fallen = 0.5 * (1.0 - tf.cos(math.pi * (progress - recipe.warm_up) / (1.0 - recipe.warm_up)))
-    rate = recipe.learning_rate * (1.0 - (1.0 - recipe.final_rate) * fallen)
+    rate = tf.constant(recipe.learning_rate)
     if recipe.warm_up > 0:
-        rate = tf.where(progress < recipe.warm_up, recipe.learning_rate * progress / recipe.warm_up, rate)
+        rate *= tf.minimum(1.0, progress / recipe.warm_up)
+    if recipe.cooldown > 0:
+        rate *= tf.minimum(1.0, (1.0 - progress) / recipe.cooldown)
     return rate
 
 

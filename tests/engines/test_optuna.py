@@ -146,3 +146,15 @@ def test_a_trial_that_is_run_again_may_report_its_rungs_again():
 def test_seeds_differ_between_trials_and_purposes_and_stay_the_same_for_ever():
     assert len({seed_of(0, n, p) for n in range(50) for p in ("train", "sampler")}) == 100
     assert seed_of(0, 0, "train") == seed_of(0, 0, "train")
+
+
+def test_tpe_starts_with_every_option_and_all_parts_of_every_range():
+    searched = study(reference=REFERENCE)
+    params = [searched.ask(number) for number in range(11)][1:]
+    for name in ("optimizer", "kernel", "batch_norm", "blocks"):
+        assert {p[name] for p in params} == set(SPACE.domains[name].options if name != "blocks" else (2, 3))
+    rates = sorted(p["learning_rate"] for p in params)
+    low, high = SPACE.domains["learning_rate"].low, SPACE.domains["learning_rate"].high
+    edges = [low * (high / low) ** (k / 11) for k in range(12)]
+    occupied = {next(k for k in range(11) if edges[k] <= rate <= edges[k + 1]) for rate in rates}
+    assert len(occupied) == 10  # of the eleven parts the reference's place in the design is left out

@@ -10,12 +10,14 @@ def test_rungs_start_at_a_sixth_of_an_epoch_on_large_data():
 
 
 def test_rungs_start_at_five_thousand_samples_on_small_data():
-    assert rungs(1_198, 40) == [5_000, 15_000, 45_000]
+    assert rungs(1_198, 40) == [5_000, 15_000]
     assert rungs(1_198, 4) == []
 
 
-def test_a_run_is_not_judged_at_its_own_end():
-    assert rungs(60_000, 1.5) == [10_000, 30_000]
+def test_a_run_is_not_judged_in_its_second_half():
+    assert rungs(60_000, 1.0) == [10_000, 30_000]
+    assert rungs(60_000, 0.9) == [10_000]
+    assert rungs(60_000, 5) == [10_000, 30_000, 90_000]
 
 
 def test_half_of_a_large_validation_set_judges_below_one_epoch():

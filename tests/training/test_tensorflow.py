@@ -102,23 +102,21 @@ def test_the_references_have_the_notebooks_parameter_counts():
     assert counts == {"mlp": 407_050, "cnn": 356_298}
 
 
-@pytest.mark.parametrize("final_rate", [1.0, 0.3, 0.0])
+@pytest.mark.parametrize("cooldown", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("warm_up", [0.0, 0.25])
-def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_its_final_share(final_rate, warm_up):
+def test_the_learning_rate_rises_stays_and_cools_down(cooldown, warm_up):
     data, family = digits_like(), load("mlp")
-    config = {**family.reference, **SMALL, "batch_size": 4, "epochs": 4, "final_rate": final_rate, "warm_up": warm_up}
+    config = {**family.reference, **SMALL, "batch_size": 4, "epochs": 4, "cooldown": cooldown, "warm_up": warm_up}
     trainer = make_trainer(family, config, data, 0, "float32")
     shares = []
-    for samples in (4, 192, 384, 768):
+    for samples in (4, 192, 384, 576, 768):
         trainer.advance(samples, lambda samples, loss: None)
         shares.append(float(trainer._optimizer.learning_rate) / 1e-3)
     assert shares[0] == pytest.approx(0.0 if warm_up else 1.0, abs=1e-3)
-    if warm_up:
-        assert shares[1] == pytest.approx(1.0, abs=0.03)
-    # Half of what is left of the run after the warm-up is not half of the run.
-    fallen = 0.5 * (1 - np.cos(np.pi * (0.5 - warm_up) / (1 - warm_up)))
-    assert shares[2] == pytest.approx(1 - (1 - final_rate) * fallen, abs=0.02)
-    assert shares[3] == pytest.approx(final_rate, abs=0.02)
+    # A quarter, half, three quarters and all of the run are over.
+    assert shares[1:] == pytest.approx(
+        {0.0: [1, 1, 1, 1], 0.5: [1, 1, 0.5, 0], 1.0: [0.75, 0.5, 0.25, 0]}[cooldown], abs=0.03
+    )
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence():
