@@ -35,7 +35,8 @@ class Trial:
     """One configuration, trained once with one seed.
 
     `val_accuracy` is the accuracy at exactly `epochs` for a complete trial, the last one reported for a pruned trial,
-    None for a failed one. `curve` holds (nominal samples, validation accuracy) at every rung reached.
+    None for a failed one. `curve` holds (nominal samples, validation accuracy) at every rung reached, and at its end if
+    it is complete.
     """
 
     number: int
@@ -51,6 +52,11 @@ class Trial:
     parameters: int | None = None
     seed: int | None = None
     attempts: int = 1
+
+    @property
+    def rungs(self) -> tuple[tuple[int, float], ...]:
+        """The curve without a complete trial's end, which is no rung."""
+        return self.curve[:-1] if self.state == "complete" else self.curve
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -12,7 +12,8 @@ import bench
 from bench.data.sealed import Sealed
 from bench.engines.interface import Proposer, Stopper
 from bench.engines.local import LocalDriver, Plan
-from bench.engines.optuna import OptunaStudy
+from bench.engines.proposer import OptunaProposer
+from bench.engines.stopper import OptunaStopper
 from bench.errors import FrozenStudy, InputError, NoTrialSucceeded
 from bench.family import Family
 from bench.records import Event, Subscriber, Trial, WorkerChanged
@@ -133,17 +134,14 @@ def _drive(
     assert family.source is not None
     longest = _longest(family)
     marks = rungs(sealed.n_train, longest)
-    both = OptunaStudy(
-        family.space,
-        settings["sampler"],
+    reference = dict(family.reference) if family.reference else None
+    proposer: Proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference)
+    stopper: Stopper = OptunaStopper(
         settings["pruner"],
-        settings["seed"],
         first_rung=marks[0] if marks else sealed.n_train,
         last_rung=round(longest * sealed.n_train),
-        reference=dict(family.reference) if family.reference else None,
+        spared=0 if reference else None,
     )
-    proposer: Proposer = both
-    stopper: Stopper = both
     # The store hears first: what the others show has been written.
     hear: list[Subscriber] = [store.writer(request.study, family.space), *subscribers]
 

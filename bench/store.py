@@ -123,9 +123,9 @@ class Writer:
         if event.number in self._ids:
             self._attributes(event.number, attributes)
             return
-        row = _running_row(self._space, event.params)
-        row.user_attrs[ATTRIBUTE] = json.dumps(attributes)
-        self._ids[event.number] = self._storage.create_new_trial(self._study_id, template_trial=row)
+        template = row(self._space, event.params)
+        template.user_attrs[ATTRIBUTE] = json.dumps(attributes)
+        self._ids[event.number] = self._storage.create_new_trial(self._study_id, template_trial=template)
 
     def _step(self, number: int, samples: int, val_accuracy: float) -> None:
         if samples not in self._steps.setdefault(number, set()):
@@ -159,7 +159,14 @@ def distribution(domain: Domain) -> BaseDistribution:
     return FloatDistribution(domain.low, domain.high, log=domain.log)
 
 
-def _running_row(space: SearchSpace, params: Mapping[str, Value]) -> FrozenTrial:
+def row(
+    space: SearchSpace,
+    params: Mapping[str, Value],
+    state: TrialState = TrialState.RUNNING,
+    value: float | None = None,
+    steps: Mapping[int, float] | None = None,
+) -> FrozenTrial:
+    """A trial in Optuna's terms, to be added to a study."""
     distributions: dict[str, BaseDistribution] = {}
 
     def note(name: str, domain: Domain) -> Value:
@@ -167,27 +174,28 @@ def _running_row(space: SearchSpace, params: Mapping[str, Value]) -> FrozenTrial
         return params[name]
 
     space.walk(note)
+    now = datetime.now()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # choices that mix int and str are stored as JSON, which is what we want
         return FrozenTrial(
             number=-1,
             trial_id=-1,
-            state=TrialState.RUNNING,
-            value=None,
+            state=state,
+            value=value,
             values=None,
-            datetime_start=datetime.now(),
-            datetime_complete=None,
+            datetime_start=now,
+            datetime_complete=now if state.is_finished() else None,
             params={name: params[name] for name in distributions},
             distributions=distributions,
             user_attrs={},
             system_attrs={},
-            intermediate_values={},
+            intermediate_values=dict(steps or {}),
         )
 
 
-def _read(row: FrozenTrial) -> Trial:
-    own = json.loads(row.user_attrs.get(ATTRIBUTE, "{}"))
-    own.setdefault("params", dict(row.params))
+def _read(stored: FrozenTrial) -> Trial:
+    own = json.loads(stored.user_attrs.get(ATTRIBUTE, "{}"))
+    own.setdefault("params", dict(stored.params))
     own["seconds"] = Phases(**own.get("seconds", {}))
-    own["curve"] = tuple(sorted(row.intermediate_values.items()))
-    return Trial(number=row.number, state=NAMES.get(row.state, "running"), **own)
+    own["curve"] = tuple(sorted(stored.intermediate_values.items()))
+    return Trial(number=stored.number, state=NAMES.get(stored.state, "running"), **own)

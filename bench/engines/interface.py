@@ -46,3 +46,7 @@ class Stopper(Protocol):
     def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
         """True when trial `number`, judged after `samples` nominal samples, shall stop."""
         ...
+
+    def tell(self, trial: Trial) -> None:
+        """A trial is over: complete, pruned or failed."""
+        ...

@@ -90,6 +90,11 @@ class LocalDriver:
         self._proposer.resume(stored)
         self._next = len(stored)
         for trial in stored:
+            for samples, val_accuracy in trial.rungs:
+                self._stopper.prune(trial.number, samples, val_accuracy)
+            if trial.state != "running":
+                self._stopper.tell(trial)
+        for trial in stored:
             if trial.state != "running":
                 self._finished += 1
             elif trial.attempts >= ATTEMPTS:
@@ -190,6 +195,7 @@ class LocalDriver:
 
     def _finish(self, trial: Trial) -> None:
         self._proposer.tell(trial)
+        self._stopper.tell(trial)
         self._finished += 1
         self._emit(Finished(trial))
 

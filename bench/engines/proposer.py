@@ -1,0 +1,198 @@
+"""Optuna's samplers as proposer, on a study in memory. The database is a mirror of the search (`bench.store`).
+
+A sampler is made anew with a seed of its own at every ask, so that what is proposed depends on the study seed and the
+trials told, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from bench.engines.design import latin_hypercube, sobol
+from bench.engines.interface import Exhausted, seed_of
+from bench.errors import MissingPackage, SpaceError, UsageError, did_you_mean
+from bench.records import Trial
+from bench.space import Choice, Config, Domain, Fixed, Float, SearchSpace, Value, When
+from bench.store import row
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+# group=True and GP are experimental and chosen knowingly.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+MAX_GRID = 10_000
+GRID_POINTS = 4  # values that a grid takes of a continuous range
+STARTUP = 10  # trials before TPE has a model, Optuna's own default
+
+SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    # group=True models the parameters that are active together jointly, which a conditional space needs.
+    "tpe": lambda seed: optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True, constant_liar=True
+    ),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
+    "nsgaii": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "brute-force": lambda seed: optuna.samplers.BruteForceSampler(seed=seed),
+}
+NEEDS = {"gp": "torch", "cmaes": "cmaes"}
+NAMES = (*SAMPLERS, "qmc", "grid")  # the last two need no trials: a point follows from its number
+
+
+class OptunaProposer:
+    """Proposes configurations of a space.
+
+    TPE starts from a Latin hypercube. It hears of every trial what can be compared: the value at the highest rung that
+    at least STARTUP trials have reached, as BOHB does (Falkner et al. 2018). Told more, it would take whatever came far
+    while there was little competition for the best, whatever its value.
+
+    Args:
+        space: what is searched.
+        sampler: a name in NAMES.
+        seed: the study's seed.
+        reference: the configuration of trial 0; None leaves it to the sampler.
+
+    Raises:
+        UsageError: no such sampler.
+        MissingPackage: its package is not installed; with the pip line.
+    """
+
+    def __init__(self, space: SearchSpace, sampler: str, seed: int, reference: Config | None = None) -> None:
+        if sampler not in NAMES:
+            raise UsageError(f"No sampler {sampler!r}; there are {', '.join(NAMES)}.{did_you_mean(sampler, NAMES)}")
+        package = NEEDS.get(sampler)
+        if package and importlib.util.find_spec(package) is None:
+            raise MissingPackage(f"The sampler {sampler!r} needs {package}: python -m pip install {package}")
+        self._space, self._sampler, self._seed, self._reference = space, sampler, seed, reference
+        self._asked: dict[int, Config] = {}
+        self._told: dict[int, Trial] = {}
+        self._cap = math.inf
+        self._rebuild()
+
+    def ask(self, number: int) -> Config | None:
+        if number == 0 and self._reference is not None:
+            config = dict(self._reference)
+        elif self._sampler == "grid":
+            config = self._grid_point(number - (self._reference is not None))
+        elif self._sampler == "qmc":
+            config = sobol(self._space, number, seed_of(self._seed, 0, "sampler"))
+        elif self._sampler == "tpe" and number <= STARTUP:
+            config = latin_hypercube(self._space, STARTUP + 1, seed_of(self._seed, 0, "start-up"))[number]
+        else:
+            return self._sampled(number)
+        self._asked[number] = config
+        self._study.add_trial(row(self._space, config))
+        return dict(config)
+
+    def _sampled(self, number: int) -> Config:
+        self._study.sampler = SAMPLERS[self._sampler](seed_of(self._seed, number, "sampler"))
+        trial = self._study.ask()
+        config = self._space.walk(lambda name, domain: _suggest(trial, name, domain))
+        if self._sampler == "brute-force" and config in self._asked.values():
+            raise Exhausted
+        self._asked[number] = config
+        return dict(config)
+
+    def _grid_point(self, index: int) -> Config:
+        points = _grid(self._space)
+        random.Random(seed_of(self._seed, 0, "grid")).shuffle(points)
+        if index >= len(points):
+            raise Exhausted
+        return points[index]
+
+    def resume(self, trials: Sequence[Trial]) -> None:
+        self._asked = {trial.number: dict(trial.params) for trial in trials}
+        self._told = {trial.number: trial for trial in trials if trial.state != "running"}
+        self._cap = self._comparable()
+        self._rebuild()
+
+    def tell(self, trial: Trial) -> None:
+        self._told[trial.number] = trial
+        cap = self._comparable()
+        if cap != self._cap:
+            self._cap = cap
+            self._rebuild()
+            return
+        heard = self._heard(trial)
+        # Below `study.tell`, where samplers would act to finish off an `optimize` that does not run.
+        stored = self._storage.get_all_trials(self._study_id, deepcopy=False)[trial.number]._trial_id
+        for step, value in heard.intermediate_values.items():
+            self._storage.set_trial_intermediate_value(stored, step, value)
+        self._storage.set_trial_state_values(stored, heard.state, heard.values)
+
+    def _comparable(self) -> float:
+        """The highest rung, in samples, that at least STARTUP trials have reached; infinity where the end is meant."""
+        if self._sampler != "tpe":
+            return math.inf  # the others learn from complete trials alone
+        reached: dict[float, int] = {}
+        rungs = sorted({samples for trial in self._told.values() for samples, _ in trial.rungs})
+        for rung in (*rungs, math.inf):
+            reached[rung] = sum(_reached(trial) >= rung for trial in self._told.values())
+        enough = [rung for rung, count in reached.items() if count >= STARTUP]
+        return max(enough, default=rungs[0] if rungs else math.inf)
+
+    def _rebuild(self) -> None:
+        self._storage = optuna.storages.InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, direction="maximize")
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        for number, config in sorted(self._asked.items()):
+            told = self._told.get(number)
+            self._study.add_trial(self._heard(told) if told else row(self._space, config))
+
+    def _heard(self, trial: Trial) -> FrozenTrial:
+        """What the sampler hears of a trial that is over."""
+        if trial.state == "failed":
+            return row(self._space, trial.params, TrialState.FAIL)
+        if trial.state == "complete" and self._cap == math.inf:
+            return row(self._space, trial.params, TrialState.COMPLETE, trial.val_accuracy)
+        steps = {samples: value for samples, value in trial.rungs if samples <= self._cap}
+        if trial.state == "complete" and trial.curve and trial.curve[-1][0] <= self._cap:
+            steps[int(self._cap)] = trial.val_accuracy or 0.0  # shorter than the rung: its own end is what it reaches
+        return row(self._space, trial.params, TrialState.PRUNED, steps=steps)
+
+
+def _reached(trial: Trial) -> float:
+    if trial.state == "failed":
+        return 0.0
+    if trial.state == "complete":
+        return math.inf
+    return trial.curve[-1][0] if trial.curve else 0.0
+
+
+def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Value:
+    value: Any
+    if isinstance(domain, Choice):
+        value = trial.suggest_categorical(name, domain.options)
+    elif isinstance(domain, Float):
+        value = trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+    else:
+        value = trial.suggest_int(name, domain.low, domain.high, log=domain.log)
+    return value  # type: ignore[no-any-return]
+
+
+def _grid(space: SearchSpace) -> list[Config]:
+    """Every combination of every option, with GRID_POINTS values of each range; inactive parameters left out."""
+    values: dict[str, list[Value]] = {}
+    for name, declared in space.domains.items():
+        domain = declared.domain if isinstance(declared, When) else declared
+        if isinstance(domain, Choice):
+            values[name] = list(domain.options)
+        elif not isinstance(domain, Fixed):
+            values[name] = sorted({domain.at(i / (GRID_POINTS - 1)) for i in range(GRID_POINTS)})
+    size = math.prod(map(len, values.values()))
+    if size > MAX_GRID:
+        raise SpaceError(
+            f"A grid over this space has {size:,} points, more than {MAX_GRID:,}. "
+            "Fix parameters with --set, narrow them with --range, or use another sampler."
+        )
+    points = (dict(zip(values, point, strict=True)) for point in product(*values.values()))
+    walked = [space.walk(lambda name, _, point=point: point[name]) for point in points]  # type: ignore[misc]
+    return list({tuple(config.items()): config for config in walked}.values())

@@ -1,0 +1,69 @@
+"""Optuna's pruners as stopper. They hear the rungs as steps, in nominal samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+from optuna.trial import TrialState
+
+from bench.errors import UsageError, did_you_mean
+from bench.records import Trial
+from bench.training.budget import REDUCTION
+
+PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
+    # bootstrap_count=0: a trial is judged against those that are there, and waits for none.
+    "asha": lambda first, _: optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=first, reduction_factor=REDUCTION, min_early_stopping_rate=0, bootstrap_count=0
+    ),
+    "hyperband": lambda first, last: optuna.pruners.HyperbandPruner(
+        min_resource=first, max_resource=max(first, last), reduction_factor=REDUCTION
+    ),
+    "median": lambda _, __: optuna.pruners.MedianPruner(n_startup_trials=5),
+    "percentile": lambda _, __: optuna.pruners.PercentilePruner(25.0, n_startup_trials=5),
+    "none": lambda _, __: optuna.pruners.NopPruner(),
+}
+
+
+class OptunaStopper:
+    """Judges trials at rungs, on a study of its own that holds their curves and nothing else.
+
+    Args:
+        pruner: a name in PRUNERS.
+        first_rung, last_rung: nominal samples, for pruners that need to know.
+        spared: the number of a trial that is never pruned, the reference.
+
+    Raises:
+        UsageError: no such pruner.
+    """
+
+    def __init__(self, pruner: str, first_rung: int, last_rung: int, spared: int | None = None) -> None:
+        if pruner not in PRUNERS:
+            raise UsageError(f"No pruner {pruner!r}; there are {', '.join(PRUNERS)}.{did_you_mean(pruner, PRUNERS)}")
+        self._spared = spared
+        # Hyperband draws a trial's bracket from the study's name and the trial's number.
+        self._study = optuna.create_study(
+            study_name="bench", direction="maximize", pruner=PRUNERS[pruner](first_rung, last_rung)
+        )
+        self._trials: list[optuna.Trial] = []
+        self._heard: set[tuple[int, int]] = set()
+
+    def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
+        trial = self._trial(number)
+        if (number, samples) not in self._heard:  # a trial that is run again passes its rungs again
+            self._heard.add((number, samples))
+            trial.report(val_accuracy, samples)
+        return trial.should_prune() and number != self._spared
+
+    def tell(self, trial: Trial) -> None:
+        self._trial(trial.number)
+        if trial.state == "complete":
+            self._study.tell(trial.number, trial.val_accuracy)
+        else:
+            self._study.tell(trial.number, state=TrialState.FAIL if trial.state == "failed" else TrialState.PRUNED)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        """Trials report in any order; Optuna numbers them in the order in which they are made."""
+        while len(self._trials) <= number:
+            self._trials.append(self._study.ask())
+        return self._trials[number]

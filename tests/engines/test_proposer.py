@@ -1,0 +1,178 @@
+"""The proposer on Optuna's samplers, without any training: values are made up, everything else is real."""
+
+import importlib.util
+import math
+from itertools import pairwise
+
+import pytest
+
+from bench.engines.interface import Exhausted, seed_of
+from bench.engines.proposer import NAMES, STARTUP, OptunaProposer
+from bench.errors import MissingPackage, SpaceError, UsageError
+from bench.family import load
+from bench.records import Trial
+from bench.space import Choice, Float, Int, SearchSpace, When
+
+SPACE = load("cnn").space
+REFERENCE = dict(load("cnn").reference)
+
+
+def proposer(space=SPACE, sampler="tpe", seed=0, reference=None):
+    return OptunaProposer(space, sampler, seed, reference)
+
+
+def value_of(config):
+    return 1.0 - abs(config["learning_rate"] - 2e-3) * 50
+
+
+def run(asked, count, start=0):
+    """Ask and tell `count` trials, every third complete and the others pruned at the first rung; returns them."""
+    trials = []
+    for number in range(start, start + count):
+        params = asked.ask(number)
+        curve = ((1000, value_of(params) - 0.1),)
+        if number % 3:
+            trial = Trial(number, "pruned", params, curve[0][1], curve=curve)
+        else:
+            trial = Trial(number, "complete", params, value_of(params), curve=(*curve, (5000, value_of(params))))
+        asked.tell(trial)
+        trials.append(trial)
+    return trials
+
+
+def test_the_reference_is_trial_zero():
+    asked = proposer(reference=REFERENCE)
+    assert asked.ask(0) == REFERENCE
+    assert asked.ask(1) != REFERENCE
+
+
+def test_an_unknown_sampler_is_refused_with_the_nearest_name():
+    with pytest.raises(UsageError, match=r"No sampler 'tpes'; there are tpe, .*Did you mean tpe"):
+        proposer(sampler="tpes")
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_every_sampler_proposes_points_of_the_space(sampler):
+    missing = {"gp": "torch", "cmaes": "cmaes"}.get(sampler)
+    if missing and importlib.util.find_spec(missing) is None:
+        with pytest.raises(MissingPackage, match=f"pip install {missing}"):
+            proposer(sampler=sampler)
+        return
+    space = SPACE
+    if sampler == "brute-force":
+        space = SearchSpace({"learning_rate": Choice(1e-3, 2e-3), "epochs": Int(1, 9)})
+    if sampler == "grid":
+        space = SearchSpace({"learning_rate": Float(1e-3, 2e-3), "epochs": Int(1, 9)})
+    for trial in run(proposer(space, sampler), 12):
+        assert space.problems_of(trial.params) == []
+
+
+def test_tpe_hears_the_highest_rung_that_enough_trials_have_reached():
+    asked = proposer()
+    for number in range(STARTUP + 2):
+        params = asked.ask(number)
+        # All pass the first rung, all but the first two the second; the last two are complete.
+        curve = [(1000, 0.5 + number / 100)]
+        if number >= 2:
+            curve.append((4000, 0.6 + number / 100))
+        if number >= STARTUP:
+            curve.append((9000, 0.9))
+        state = "complete" if number >= STARTUP else "pruned"
+        asked.tell(Trial(number, state, params, curve[-1][1], curve=tuple(curve)))
+        heard = {max(trial.intermediate_values) for trial in asked._study.trials}
+        assert heard == ({1000} if number < STARTUP + 1 else {1000, 4000})
+    assert {trial.state.name for trial in asked._study.trials} == {"PRUNED"}
+
+
+def test_tpe_hears_final_values_once_enough_trials_are_complete():
+    asked = proposer()
+    for number in range(STARTUP):
+        asked.tell(Trial(number, "complete", asked.ask(number), 0.9, curve=((1000, 0.5), (9000, 0.9))))
+    assert [trial.value for trial in asked._study.trials] == [0.9] * STARTUP
+
+
+def test_a_trial_shorter_than_the_rung_is_heard_with_its_end():
+    asked = proposer()
+    for number in range(STARTUP + 1):
+        curve = ((1000, 0.5), (4000, 0.6)) if number else ((1000, 0.5), (2000, 0.7))
+        asked.tell(Trial(number, "pruned" if number else "complete", asked.ask(number), curve[-1][1], curve=curve))
+    assert asked._study.trials[0].intermediate_values == {1000: 0.5, 4000: 0.7}
+
+
+def test_samplers_that_learn_from_complete_trials_alone_hear_them_whole():
+    asked = proposer(sampler="nsgaii")
+    trials = run(asked, 4)
+    assert [trial.state.name for trial in asked._study.trials] == ["COMPLETE", "PRUNED", "PRUNED", "COMPLETE"]
+    assert asked._study.trials[3].value == trials[3].val_accuracy
+
+
+def test_the_same_seed_proposes_the_same_trials_and_another_does_not():
+    first, again, other = (run(proposer(seed=seed), 15) for seed in (3, 3, 4))
+    assert [t.params for t in first] == [t.params for t in again]
+    assert [t.params for t in first] != [t.params for t in other]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid", "nsgaii"])
+def test_a_resumed_search_proposes_what_an_unbroken_one_would(sampler):
+    space = SearchSpace({"learning_rate": Float(1e-3, 2e-3), "epochs": Int(1, 9)})
+    for count in (12, 30):
+        unbroken = (
+            run(proposer(space, sampler, reference={"learning_rate": 1e-3, "epochs": 3}), count + 4)
+            if (sampler != "grid" or count == 12)
+            else []
+        )
+        resumed = proposer(space, sampler, reference={"learning_rate": 1e-3, "epochs": 3})
+        resumed.resume(unbroken[:count])
+        assert [t.params for t in run(resumed, len(unbroken[count:]), start=count)] == [
+            t.params for t in unbroken[count:]
+        ]
+
+
+@pytest.mark.parametrize("sampler", ["grid", "brute-force"])
+def test_a_finite_space_is_exhausted(sampler):
+    space = SearchSpace({"learning_rate": Choice(1e-3, 2e-3), "epochs": Int(1, 2)})
+    asked = proposer(space, sampler)
+    seen = {tuple(trial.params.items()) for trial in run(asked, 4)}
+    assert len(seen) == 4
+    with pytest.raises(Exhausted):
+        asked.ask(4)
+
+
+def test_a_grid_too_large_to_walk_says_how_to_make_it_smaller():
+    with pytest.raises(SpaceError, match=r"points, more than 10,000. Fix parameters with --set"):
+        proposer(SPACE, "grid").ask(0)
+
+
+def test_conditional_parameters_stay_out_when_inactive():
+    space = SearchSpace(
+        {
+            "optimizer": Choice("adam", "sgd"),
+            "momentum": When("optimizer", ("sgd",), Float(0.5, 0.9)),
+            "learning_rate": Float(1e-4, 1e-2, log=True),
+        }
+    )
+    for trial in run(proposer(space), 30):
+        assert ("momentum" in trial.params) == (trial.params["optimizer"] == "sgd")
+
+
+def test_seeds_differ_between_trials_and_purposes_and_stay_the_same_for_ever():
+    assert len({seed_of(0, n, p) for n in range(50) for p in ("train", "sampler")}) == 100
+    assert seed_of(0, 0, "train") == seed_of(0, 0, "train")
+
+
+def test_tpe_starts_with_every_option_and_all_parts_of_every_range():
+    asked = proposer(reference=REFERENCE)
+    params = [asked.ask(number) for number in range(STARTUP + 1)][1:]
+    for name, options in (("optimizer", 3), ("kernel", 2), ("batch_norm", 2), ("blocks", 2)):
+        assert len({config[name] for config in params}) == options
+    domain = SPACE.domains["learning_rate"]
+    edges = [domain.low * (domain.high / domain.low) ** (k / (STARTUP + 1)) for k in range(STARTUP + 2)]
+    occupied = {low for config in params for low, high in pairwise(edges) if low <= config["learning_rate"] < high}
+    assert len(occupied) == STARTUP  # the reference has the place of one
+
+
+def test_sobol_points_cover_a_range_evenly():
+    space = SearchSpace({"rate": Float(0.0, 1.0), "epochs": Int(1, 9)})
+    asked = proposer(space, "qmc")
+    eighths = {math.floor(8 * asked.ask(number)["rate"]) for number in range(8)}
+    assert eighths == set(range(8))

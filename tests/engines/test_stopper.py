@@ -1,0 +1,58 @@
+"""The stopper on Optuna's pruners: values are made up, the pruners are real."""
+
+import pytest
+
+from bench.engines.stopper import PRUNERS, OptunaStopper
+from bench.errors import UsageError
+from bench.records import Trial
+
+
+def stopper(pruner="asha", spared=None):
+    return OptunaStopper(pruner, first_rung=1000, last_rung=16000, spared=spared)
+
+
+def test_the_spared_trial_is_never_pruned_and_others_are():
+    judge = stopper(spared=0)
+    assert judge.prune(1, 1000, 0.9) is False
+    assert judge.prune(0, 1000, 0.1) is False
+    assert judge.prune(2, 1000, 0.1) is True
+
+
+@pytest.mark.parametrize("pruner", sorted(PRUNERS))
+def test_every_pruner_judges_and_only_none_spares_the_worst(pruner):
+    judge = stopper(pruner)
+    verdicts = []
+    for number in range(12):
+        verdicts.append(judge.prune(number, 1000, 0.9 - 0.01 * number))
+        judge.tell(Trial(number, "pruned" if verdicts[-1] else "complete", {}, 0.5))
+    assert any(verdicts) is (pruner != "none")
+
+
+def test_successive_halving_keeps_a_quarter_at_a_rung():
+    judge = stopper()
+    values = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.05, 0.75, 0.74, 0.73, 0.72]
+    kept = [value for number, value in enumerate(values) if not judge.prune(number, 1000, value)]
+    # Of the values so far, its own among them, the best quarter goes on, rounded down but at least one.
+    assert kept == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.75]
+
+
+def test_trials_may_report_in_any_order_and_twice():
+    judge = stopper()
+    assert judge.prune(3, 1000, 0.5) is False
+    assert judge.prune(0, 1000, 0.4) is True
+    assert judge.prune(3, 1000, 0.5) is False
+    judge.tell(Trial(3, "complete", {}, 0.6))
+    judge.tell(Trial(1, "failed", {}))
+
+
+def test_hyperband_judges_the_same_trials_alike_every_time():
+    first, again = (
+        [judge.prune(n, 1000, 0.9 - 0.01 * n) for n in range(20)]
+        for judge in (stopper("hyperband"), stopper("hyperband"))
+    )
+    assert first == again
+
+
+def test_an_unknown_pruner_is_refused():
+    with pytest.raises(UsageError, match=r"No pruner 'ash'; there are asha, .*Did you mean asha"):
+        stopper("ash")
