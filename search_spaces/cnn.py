@@ -13,7 +13,7 @@ SPACE = SearchSpace(
         "blocks": Int(2, 3),
         "filters": Choice(16, 24, 32),  # of the first block, which at full resolution costs the most
         "deep_filters": Choice(32, 48, 64),
-        "kernel": Choice(3, 5),
+        "kernel": Choice(3, 5),  # of the first block; the others' is 3, for 5 would cost them twice as much
         "batch_norm": Choice(False, True),
         "dense": Int(64, 512, log=True),
         "dropout": Float(0.0, 0.5),
@@ -28,10 +28,11 @@ def build(config: Config, image_shape: tuple[int, int, int], classes: int) -> An
     import keras  # deferred: `bench families` must not load TensorFlow
 
     layers = keras.layers
-    kernel, batch_norm = int(config["kernel"]), bool(config["batch_norm"])
+    batch_norm = bool(config["batch_norm"])
     x = inputs = keras.Input(image_shape)
     for block in range(int(config["blocks"])):
         filters = int(config["filters" if block == 0 else "deep_filters"])
+        kernel = int(config["kernel"]) if block == 0 else 3
         # Without padding where the image is large enough, so that small images still get all their blocks.
         padding = "valid" if min(x.shape[1:3]) >= kernel + 1 else "same"
         x = layers.Conv2D(filters, kernel, padding=padding, use_bias=not batch_norm, kernel_initializer="he_normal")(x)

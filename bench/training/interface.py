@@ -63,7 +63,7 @@ class Recipe:
         return cls(**{name: config[name] for name in cls.__dataclass_fields__ if name in config})  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity: comparing arrays would be neither cheap nor a bool
 class Data:
     """What a run may see: training images and labels, and validation ones (empty in a retraining).
 

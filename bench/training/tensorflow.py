@@ -6,6 +6,7 @@ counted as tracing; later ones are as long as fits in about a second, so that a 
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -74,6 +75,12 @@ def _rate(recipe: Recipe, progress: Any) -> Any:
     return rate
 
 
+@functools.lru_cache(maxsize=1)
+def _tensors(data: Data) -> tuple[Any, Any]:
+    """The training set as tensors, the same for every run: TensorFlow never frees what a traced graph has captured."""
+    return tf.constant(data.x), tf.constant(data.y)
+
+
 class _Base:
     def __init__(self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float) -> None:
         began = time.perf_counter()
@@ -122,7 +129,7 @@ class TensorFlowTrainer(_Base):
     def __init__(self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float) -> None:
         super().__init__(model, data, recipe, seed, build_seconds)
         began = time.perf_counter()
-        self._x, self._y = tf.constant(data.x), tf.constant(data.y)
+        self._x, self._y = _tensors(data)
         self._optimizer = make_optimizer(recipe)
         self._optimizer.build(model.trainable_variables)
         self._train = tf.function(

@@ -6,7 +6,7 @@ when the pipe closes, so that no orphan is left whatever killed the parent.
 
 from __future__ import annotations
 
-import contextlib
+import gc
 import os
 import queue
 import signal
@@ -41,6 +41,7 @@ class Worker:
         self._inbox: queue.Queue[Any] = queue.Queue()
         self._stop: Decide | None = None
         self._families: dict[Any, Any] = {}
+        self._data_sets: dict[bool, Data] = {}  # by retrain
         self._idle_since: float | None = None
         began = time.perf_counter()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -51,6 +52,7 @@ class Worker:
         from bench.data.sealed import Sealed
 
         self._arrays = open_arrays(Sealed.load(setup.folder))
+        gc.freeze()  # the framework's objects stay; without them a collection after a run takes no time
         self._send(Ready(device, time.perf_counter() - began, _rss()))
 
     def _send(self, message: FromWorker) -> None:
@@ -77,16 +79,18 @@ class Worker:
                 self._stop = None
                 waited = time.perf_counter() - self._idle_since if self._idle_since else 0.0
                 self._send(self._run(message, waited))
-                _give_back_memory()
+                gc.collect()  # a model is full of cycles
                 self._idle_since = time.perf_counter()
 
     def _data(self, job: Job) -> Data:
         from bench.training.interface import Data
 
-        (x, y), (val_x, val_y) = self._arrays.train, self._arrays.validation
-        if job.retrain:
-            (x, y), val_x, val_y = self._arrays.both, val_x[:0], val_y[:0]
-        return Data(x, y, val_x, val_y, self._arrays.classes)
+        if job.retrain not in self._data_sets:
+            (x, y), (val_x, val_y) = self._arrays.train, self._arrays.validation
+            if job.retrain:
+                (x, y), val_x, val_y = self._arrays.both, val_x[:0], val_y[:0]
+            self._data_sets[job.retrain] = Data(x, y, val_x, val_y, self._arrays.classes)
+        return self._data_sets[job.retrain]
 
     def _run(self, job: Job, waited: float) -> Done:
         from bench.training.interface import Diverged, Stopped
@@ -238,19 +242,6 @@ def _rss() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-def _give_back_memory() -> None:
-    """Free what the last model held: cycles first, then the C heap's empty pages (glibc keeps them otherwise)."""
-    import ctypes
-    import gc
-
-    import keras
-
-    keras.backend.clear_session(free_memory=False)
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _first_line(error: Exception) -> str:
