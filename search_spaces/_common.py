@@ -10,7 +10,7 @@ from bench.space import Choice, Domain, Float, When
 TRAINING: dict[str, Domain | When] = {
     "batch_size": Choice(64, 128, 256),
     "optimizer": Choice("adam", "rmsprop", "sgd"),
-    "learning_rate": Float(5e-4, 1e-2, log=True),
+    "learning_rate": Float(1e-3, 2e-2, log=True),
     # With these rates plain gradient descent needs much momentum: the step in the long run is rate / (1 - momentum).
     "momentum": When("optimizer", ("sgd",), Float(0.9, 0.99)),
     "weight_decay": Float(0.0, 0.1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import optuna
@@ -24,9 +25,14 @@ PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
     "none": lambda _, __: optuna.pruners.NopPruner(),
 }
 
+WINDOW = 3 * REDUCTION
+
 
 class OptunaStopper:
     """Judges trials at rungs, on a study of its own that holds their curves and nothing else.
+
+    With `asha`, of the latest WINDOW trials at a rung no more than one in REDUCTION goes on, but for one that is better
+    than all before. Asked asynchronously, successive halving itself lets most trials through while a sampler improves.
 
     Args:
         pruner: a name in PRUNERS.
@@ -46,14 +52,29 @@ class OptunaStopper:
             study_name="bench", direction="maximize", pruner=PRUNERS[pruner](first_rung, last_rung)
         )
         self._trials: list[optuna.Trial] = []
-        self._heard: set[tuple[int, int]] = set()
+        self._quota_at = first_rung if pruner == "asha" else None
+        self._values: dict[int, dict[int, float]] = {}  # by rung and trial
+        self._gone_on: dict[int, set[int]] = {}  # by rung
 
     def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
         trial = self._trial(number)
-        if (number, samples) not in self._heard:  # a trial that is run again passes its rungs again
-            self._heard.add((number, samples))
+        values, gone_on = self._values.setdefault(samples, {}), self._gone_on.setdefault(samples, set())
+        best, latest = max(values.values(), default=-math.inf), list(values)[-WINDOW:]
+        if number not in values:  # a trial that is run again passes its rungs again
+            values[number] = val_accuracy
             trial.report(val_accuracy, samples)
-        return trial.should_prune() and number != self._spared
+        stop = trial.should_prune()
+        if (
+            samples == self._quota_at
+            and val_accuracy <= best
+            and len(gone_on.intersection(latest)) >= WINDOW // REDUCTION
+        ):
+            stop = True
+        if number == self._spared:
+            return False
+        if not stop:
+            gone_on.add(number)
+        return stop
 
     def tell(self, trial: Trial) -> None:
         self._trial(trial.number)

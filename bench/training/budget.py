@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-REDUCTION = 4  # each rung is this many times the one before, and a quarter goes on; Li et al. 2020 (ASHA) use 4
+REDUCTION = 3  # each rung is this many times the one before, and a third goes on; Li et al. 2018 (Hyperband) use 3
 FIRST = 8  # the first rung is this fraction of an epoch
 LEAST = 5_000  # samples before a first judgement; with fewer, a warm-up looks like a bad configuration
 
