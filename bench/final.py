@@ -28,7 +28,7 @@ from bench.records import Event, Final, Manifest, Trial
 from bench.search import Outcome
 from bench.workers.pool import Pool
 
-CANDIDATES = 2
+CANDIDATES = 3
 ROUNDS = 2
 MARGIN = 0.001  # validation accuracies closer than a tenth of a point are as good as equal
 SCHEMA = 1

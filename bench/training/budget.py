@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 REDUCTION = 3  # each rung is this many times the one before, and a third goes on; Li et al. 2018 (Hyperband) use 3
-FIRST = 8  # the first rung is this fraction of an epoch
+FIRST = 6  # the first rung is this fraction of an epoch
 LEAST = 5_000  # samples before a first judgement; with fewer, a warm-up looks like a bad configuration
 
 
 def rungs(train_images: int, epochs: float) -> list[int]:
     """Nominal sample counts at which a run is judged before its end, the same for every batch size.
 
-    The first is an eighth of an epoch, but at least 5,000 samples. None lies in the last third of the run: a stop there
+    The first is a sixth of an epoch, but at least 5,000 samples. None lies in the last third of the run: a stop there
     would save little, and lose the value of nearly all of it.
     """
     first = max(train_images // FIRST, LEAST)
