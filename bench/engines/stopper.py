@@ -25,14 +25,14 @@ PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
     "none": lambda _, __: optuna.pruners.NopPruner(),
 }
 
-WINDOW = 3 * REDUCTION
+WINDOW = 3 * REDUCTION  # trials that the quota of the first rung looks back on
 
 
 class OptunaStopper:
     """Judges trials at rungs, on a study of its own that holds their curves and nothing else.
 
-    With `asha`, of the latest WINDOW trials at a rung no more than one in REDUCTION goes on, but for one that is better
-    than all before. Asked asynchronously, successive halving itself lets most trials through while a sampler improves.
+    With `asha`, of the latest WINDOW trials at the first rung no more than one in REDUCTION goes on, but for one that is
+    better than all before. Asked asynchronously, successive halving lets most trials through while a sampler improves.
 
     Args:
         pruner: a name in PRUNERS.
@@ -52,29 +52,25 @@ class OptunaStopper:
             study_name="bench", direction="maximize", pruner=PRUNERS[pruner](first_rung, last_rung)
         )
         self._trials: list[optuna.Trial] = []
+        self._heard: set[tuple[int, int]] = set()
         self._quota_at = first_rung if pruner == "asha" else None
-        self._values: dict[int, dict[int, float]] = {}  # by rung and trial
-        self._gone_on: dict[int, set[int]] = {}  # by rung
+        self._judged: dict[int, tuple[float, bool]] = {}  # trial -> value at the first rung, whether it went on
 
     def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
         trial = self._trial(number)
-        values, gone_on = self._values.setdefault(samples, {}), self._gone_on.setdefault(samples, set())
-        best, latest = max(values.values(), default=-math.inf), list(values)[-WINDOW:]
-        if number not in values:  # a trial that is run again passes its rungs again
-            values[number] = val_accuracy
+        if (number, samples) not in self._heard:  # a trial that is run again passes its rungs again
+            self._heard.add((number, samples))
             trial.report(val_accuracy, samples)
         stop = trial.should_prune()
-        if (
-            samples == self._quota_at
-            and val_accuracy <= best
-            and len(gone_on.intersection(latest)) >= WINDOW // REDUCTION
-        ):
-            stop = True
-        if number == self._spared:
-            return False
-        if not stop:
-            gone_on.add(number)
-        return stop
+        if samples == self._quota_at:
+            stop = stop or self._over_quota(number, val_accuracy)
+            self._judged[number] = (val_accuracy, not stop)
+        return stop and number != self._spared
+
+    def _over_quota(self, number: int, val_accuracy: float) -> bool:
+        others = [judged for other, judged in self._judged.items() if other != number]
+        best = max((value for value, _ in others), default=-math.inf)
+        return val_accuracy <= best and sum(on for _, on in others[-WINDOW:]) >= WINDOW // REDUCTION
 
     def tell(self, trial: Trial) -> None:
         self._trial(trial.number)

@@ -28,12 +28,25 @@ def test_every_pruner_judges_and_only_none_spares_the_worst(pruner):
     assert any(verdicts) is (pruner != "none")
 
 
-def test_successive_halving_keeps_a_quarter_at_a_rung():
+def test_successive_halving_keeps_the_best_third_at_a_rung():
     judge = stopper()
-    values = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.05, 0.75, 0.74, 0.73, 0.72]
+    values = [0.8, 0.05, 0.5, 0.3, 0.4, 0.7, 0.6, 0.75, 0.2, 0.1, 0.2, 0.72]
     kept = [value for number, value in enumerate(values) if not judge.prune(number, 1000, value)]
-    # Of the values so far, its own among them, the best quarter goes on, rounded down but at least one.
-    assert kept == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.75]
+    # Of the values so far, its own among them, the best third goes on, rounded down but at least one.
+    assert kept == [0.8, 0.7, 0.75, 0.72]
+
+
+def test_at_the_first_rung_a_third_of_the_latest_goes_on_and_whoever_is_better_than_all_before():
+    judge = stopper()
+    rising = [judge.prune(number, 1000, 0.1 + number / 100) for number in range(12)]
+    assert rising == [False] * 12
+    # Each of these is among the best third of all, but nine of the latest nine have gone on.
+    assert judge.prune(12, 1000, 0.205) is True
+    assert judge.prune(13, 1000, 0.3) is False
+    later = stopper()
+    for number in range(12):
+        later.prune(number, 9000, 0.1 + number / 100)
+    assert later.prune(12, 9000, 0.205) is False
 
 
 def test_trials_may_report_in_any_order_and_twice():

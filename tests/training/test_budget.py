@@ -5,18 +5,18 @@ from hypothesis import strategies as st
 from bench.training.budget import Batches, judged_on, rungs, steps_for
 
 
-def test_rungs_start_at_an_eighth_of_an_epoch_on_large_data():
-    assert rungs(60_000, 20) == [7_500, 30_000, 120_000, 480_000]
+def test_rungs_start_at_a_sixth_of_an_epoch_on_large_data():
+    assert rungs(60_000, 20) == [10_000, 30_000, 90_000, 270_000]
 
 
 def test_rungs_start_at_five_thousand_samples_on_small_data():
-    assert rungs(1_198, 40) == [5_000, 20_000]
+    assert rungs(1_198, 40) == [5_000, 15_000]
     assert rungs(1_198, 4) == []
 
 
 def test_a_run_is_not_judged_in_its_last_third():
-    assert rungs(60_000, 3) == [7_500, 30_000, 120_000]
-    assert rungs(60_000, 2.9) == [7_500, 30_000]
+    assert rungs(60_000, 2.25) == [10_000, 30_000, 90_000]
+    assert rungs(60_000, 2.2) == [10_000, 30_000]
 
 
 def test_half_of_a_large_validation_set_judges_below_one_epoch():
