@@ -97,6 +97,8 @@ def _reduction(row: Row) -> str:
         return ""
     low, high = row["error_reduction_ci95"]
     text = f"{100 * row['error_reduction']:.0f} ({100 * low:.0f} to {100 * high:.0f})"
+    if row["p_value"] is None:
+        return f"{text}, one seed"  # an interval that knows nothing of seeds resolves nothing
     return f"{text}, not resolved" if low <= 0 <= high else text
 
 

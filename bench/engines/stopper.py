@@ -31,8 +31,8 @@ WINDOW = 3 * REDUCTION  # trials that the quota of the first rung looks back on
 class OptunaStopper:
     """Judges trials at rungs, on a study of its own that holds their curves and nothing else.
 
-    With `asha`, of the latest WINDOW trials at the first rung no more than one in REDUCTION goes on, but for one that is
-    better than all before. Asked asynchronously, successive halving lets most trials through while a sampler improves.
+    With `asha`, of the latest WINDOW trials at the first rung no more than one in REDUCTION goes on, but for one better
+    than all before. Asked asynchronously, successive halving lets most trials through while a sampler improves.
 
     Args:
         pruner: a name in PRUNERS.
