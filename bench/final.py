@@ -26,6 +26,7 @@ from bench.files import write_json
 from bench.holdout import exam
 from bench.records import Event, Final, Manifest, Trial
 from bench.search import Outcome
+from bench.space import fingerprint
 from bench.workers.pool import Pool
 
 CANDIDATES = 3
@@ -220,7 +221,7 @@ def _freeze(
         engine=outcome.settings["engine"],
         trial=confirmed.winner.number,
         config=dict(confirmed.winner.params),
-        space_fingerprint=family.space.fingerprint(),
+        space_fingerprint=fingerprint(outcome.settings["space"]),  # as searched, not as the family's file has it now
         precision=outcome.settings["precision"],
         seeds=tuple(int(t.seed or 0) for t in trained),
         val_accuracy=confirmed.val_accuracy,

@@ -56,7 +56,7 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
             "rank": lambda row: str(row["rank"]),
             "family": _family,
             "best validation accuracy, %": lambda row: _interval(row["val_accuracy"], row["ci95"]),
-            "trials": _trials,
+            "trials": trials_cell,
             "search": lambda row: duration(row["search_seconds"]),
             "parameters": lambda row: f"{row['params']:,}" if row["params"] else "",
         }
@@ -67,7 +67,7 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
         "errors": lambda row: f"{row['errors']:.1f}",
         "error reduction, %": _reduction,
         "looks": lambda row: str(row["test_looks"]),
-        "trials": _trials,
+        "trials": trials_cell,
         "search": lambda row: duration(row["search_seconds"]),
         "parameters": lambda row: f"{row['params']:,}",
         "seeds": lambda row: str(row["seeds"]),
@@ -102,7 +102,8 @@ def _reduction(row: Row) -> str:
     return f"{text}, not resolved" if low <= 0 <= high else text
 
 
-def _trials(row: Row) -> str:
+def trials_cell(row: Row) -> str:
+    """'50 (35 pruned, 1 failed)'."""
     out = [f"{row[name]} {name}" for name in ("pruned", "failed") if row[name]]
     return f"{row['trials']} ({', '.join(out)})" if out else str(row["trials"])
 

@@ -249,9 +249,10 @@ class SearchSpace:
         """A JSON-ready description, the same for equal spaces; what a study freezes."""
         return {name: _describe(declared) for name, declared in self.domains.items()}
 
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of `describe()` in canonical JSON."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+def fingerprint(description: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of what `SearchSpace.describe` gave, read back from JSON or not."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def _number(value: Value) -> float:

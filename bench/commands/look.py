@@ -73,7 +73,8 @@ def studies_command(options: argparse.Namespace) -> None:
     if options.json:
         print_json({"schema": 1, "rows": rows})
     else:
-        console().print(studies_table(rows))
+        out = console()
+        out.print(studies_table(rows, out.width))
 
 
 def families_command(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.common import print_json, say
-from bench.errors import Interrupted, UsageError
+from bench.errors import FrozenStudy, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from bench.data.sealed import Sealed
@@ -101,7 +101,7 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
             found = _search(session, family, study, screen, stop)
         else:
             found = outcome(session.store, study)
-            family = _as_searched(family, found)
+            _check_searched(family, session.sealed, found)
         stored: Final | None = None
         if not (search_first and options.no_final) and found.reached:
             stored = final(
@@ -142,11 +142,16 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
     return search(request, session.sealed, session.store, pool, [screen], lambda: stop.asked)
 
 
-def _as_searched(family: Family, found: Outcome) -> Family:
-    """`bench final` takes the space as it was frozen; only build and name come from the family's file."""
+def _check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:
+    """`bench final` takes the configuration from the study; only `build` comes from the family's file."""
     if family.name != found.settings["family"]:
         raise UsageError(f"Study {found.study!r} searched {found.settings['family']!r}, not {family.name!r}.")
-    return family
+    for name, now in (("data_checksum", sealed.checksum), ("split_fingerprint", sealed.split_fingerprint)):
+        if found.settings[name] != now:
+            raise FrozenStudy(
+                f"Study {found.study!r} searched other data: its {name} was {found.settings[name][:12]}, that of "
+                f"{sealed.name!r} is {now[:12]}. Restore the data, or search anew with --study NAME."
+            )
 
 
 def _families(options: argparse.Namespace) -> list[Family]:

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.formats import columns_of, duration
+from bench.formats import columns_of, duration, trials_cell
 from bench.leaderboard import Board
 from bench.records import Trial
 from bench.terminal.sparkline import one_line
@@ -72,19 +72,20 @@ def trials_table(trials: Sequence[Trial], width: int) -> Table:
     return table
 
 
-def studies_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def studies_table(rows: Sequence[Mapping[str, Any]], width: int) -> RenderableType:
+    """One line a study; a narrow table leaves out what the study's default name says anyway."""
     if not rows:
         return Text("No studies yet. Next: bench search cnn --trials 50")
+    names = ("study", "dataset", "family") if width >= WIDE else ("study",)
     table = _table()
-    for heading in ("study", "data set", "family"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("trials", "pruned", "failed", "best validation %", "time"):
+    for name in names:
+        table.add_column("data set" if name == "dataset" else name, overflow="fold")
+    for heading in ("trials", "best validation %", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         best = "" if row["best_val_accuracy"] is None else f"{100 * row['best_val_accuracy']:.2f}"
-        names = (Text(one_line(str(row[name]))) for name in ("study", "dataset", "family"))
-        counts = (str(row[name]) for name in ("trials", "pruned", "failed"))
-        table.add_row(*names, *counts, best, duration(row["seconds"]))
+        cells = (trials_cell(row), best, duration(row["seconds"]))
+        table.add_row(*(Text(one_line(str(row[name]))) for name in names), *cells)
     return table
 
 

@@ -51,12 +51,12 @@ def test_trials_show_every_state_with_its_reason_and_hostile_text_as_text():
 
 def test_studies_and_families_show_hostile_names_as_text():
     row = {"study": HOSTILE, "dataset": HOSTILE, "family": HOSTILE, "trials": 5, "pruned": 1, "failed": 0}
-    assert shows_safely(render(studies_table([{**row, "best_val_accuracy": None, "seconds": 3.0}]), 160))
+    assert shows_safely(render(studies_table([{**row, "best_val_accuracy": None, "seconds": 3.0}], 160), 160))
     assert shows_safely(render(families_table([{"family": HOSTILE, "about": HOSTILE, "parameters": [HOSTILE]}]), 160))
 
 
 def test_without_studies_the_next_command_is_named():
-    assert "bench search" in render(studies_table([]))
+    assert "bench search" in render(studies_table([], 80))
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
