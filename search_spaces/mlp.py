@@ -11,10 +11,10 @@ from search_spaces._common import TRAINING, hidden, logits
 SPACE = SearchSpace(
     {
         "depth": Int(1, 3),
-        "width": Int(128, 1024, log=True),
+        "width": Int(128, 768, log=True),
         "batch_norm": Choice(False, True),
         **TRAINING,
-        "epochs": Int(5, 20),
+        "epochs": Int(5, 15),
     }
 )
 

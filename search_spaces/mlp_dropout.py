@@ -11,7 +11,7 @@ from search_spaces._common import TRAINING, hidden, logits
 SPACE = SearchSpace(
     {
         "depth": Int(1, 3),
-        "width": Int(256, 1024, log=True),
+        "width": Int(256, 768, log=True),
         "dropout": Float(0.1, 0.6),
         "input_dropout": Float(0.0, 0.3),
         "batch_norm": Choice(False, True),
