@@ -15,22 +15,19 @@ import numpy.typing as npt
 
 REDUCTION = 3  # each rung is this many times the one before, and a third goes on; Li et al. 2018 (Hyperband) use 3
 FIRST = 6  # the first rung is this fraction of an epoch
+RUNGS = 3  # one trial in 27 passes all; what does is trained to its end, where the learning rate has fallen
 LEAST = 5_000  # samples before a first judgement; with fewer, a warm-up looks like a bad configuration
 
 
 def rungs(train_images: int, epochs: float) -> list[int]:
     """Nominal sample counts at which a run is judged before its end, the same for every batch size.
 
-    The first is a sixth of an epoch, but at least 5,000 samples. None lies in the last third of the run: a stop there
-    would save little, and lose the value of nearly all of it.
+    The first is a sixth of an epoch, but at least 5,000 samples; there are three at most. None lies in the last third of
+    the run: a stop there would save little, and lose the value of nearly all of it.
     """
     first = max(train_images // FIRST, LEAST)
-    last = round(epochs * train_images) * 2 / 3
-    marks = []
-    while first <= last:
-        marks.append(first)
-        first *= REDUCTION
-    return marks
+    marks = [first * REDUCTION**k for k in range(RUNGS)]
+    return [mark for mark in marks if 3 * mark <= 2 * epochs * train_images]
 
 
 def judged_on(samples: int, train_images: int, validation_images: int) -> int:
