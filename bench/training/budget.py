@@ -22,8 +22,8 @@ LEAST = 5_000  # samples before a first judgement; with fewer, a warm-up looks l
 def rungs(train_images: int, epochs: float) -> list[int]:
     """Nominal sample counts at which a run is judged before its end, the same for every batch size.
 
-    The first is a sixth of an epoch, but at least 5,000 samples; there are three at most. None lies in the last third of
-    the run: a stop there would save little, and lose the value of nearly all of it.
+    The first is a sixth of an epoch, but at least 5,000 samples; there are three at most. None lies in the last third
+    of the run: a stop there would save little, and lose the value of nearly all of it.
     """
     first = max(train_images // FIRST, LEAST)
     marks = [first * REDUCTION**k for k in range(RUNGS)]
