@@ -47,9 +47,11 @@ class OptunaStopper:
         if pruner not in PRUNERS:
             raise UsageError(f"No pruner {pruner!r}; there are {', '.join(PRUNERS)}.{did_you_mean(pruner, PRUNERS)}")
         self._spared = spared
-        # Hyperband draws a trial's bracket from the study's name and the trial's number.
         self._study = optuna.create_study(
-            study_name="bench", direction="maximize", pruner=PRUNERS[pruner](first_rung, last_rung)
+            study_name="bench",  # Hyperband draws a trial's bracket from it and from the trial's number
+            direction="maximize",
+            sampler=optuna.samplers.RandomSampler(),  # samples nothing here, at the least cost
+            pruner=PRUNERS[pruner](first_rung, last_rung),
         )
         self._trials: list[optuna.Trial] = []
         self._heard: set[tuple[int, int]] = set()
