@@ -29,7 +29,7 @@ from bench.search import Outcome
 from bench.space import fingerprint
 from bench.workers.pool import Pool
 
-CANDIDATES = 3
+CANDIDATES = 2
 ROUNDS = 2
 MARGIN = 0.001  # validation accuracies closer than a tenth of a point are as good as equal
 SCHEMA = 1

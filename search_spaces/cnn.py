@@ -19,7 +19,7 @@ SPACE = SearchSpace(
         "dropout": Float(0.0, 0.5),
         **TRAINING,
         "batch_size": Choice(128, 256),  # smaller ones win the low rungs by their many steps, and cost a third more
-        "epochs": Int(4, 5),
+        "epochs": Int(5, 6),
     }
 )
 
