@@ -18,11 +18,14 @@ from typing import Any
 import optuna
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from bench.errors import RecordError
+from bench.errors import RecordError, UsageError
 from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
 
@@ -41,6 +44,7 @@ class Store:
 
     Raises:
         RecordError: the file is no Optuna database, or one of another version.
+        UsageError: the URL is none, its driver is not installed, or nothing answers there.
     """
 
     def __init__(self, home: Path, url: str | None = None) -> None:
@@ -57,10 +61,12 @@ class Store:
                 self._storage = RDBStorage(
                     url or f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}} if url is None else None
                 )
-            except (sqlite3.DatabaseError, RuntimeError) as error:
-                raise RecordError(
-                    f"{url or path} cannot be used as a storage: {error}. Move it away or use --home."
-                ) from error
+            except (sqlite3.DatabaseError, RuntimeError, SQLAlchemyError, ImportError) as error:
+                if url is None:
+                    raise RecordError(
+                        f"{path} cannot be used as a storage: {error}. Move it away or use --home."
+                    ) from error
+                raise UsageError(f"--storage {_inert(url)} {_why(error)}") from None
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -79,7 +85,15 @@ class Store:
         return self.studies().get(study)
 
     def create(self, study: str, settings: Mapping[str, Any]) -> None:
-        study_id = self._storage.create_new_study([StudyDirection.MAXIMIZE], study)
+        try:
+            study_id = self._storage.create_new_study([StudyDirection.MAXIMIZE], study)
+        except DuplicatedStudyError:
+            # A kill between the two writes leaves an empty study; one that has trials is somebody else's.
+            study_id = self._storage.get_study_id_from_name(study)
+            if self._storage.get_n_trials(study_id):
+                raise UsageError(
+                    f"A study {study!r} that bench did not make stands in this storage; give another name with --study."
+                ) from None
         self._storage.set_study_user_attr(study_id, ATTRIBUTE, json.dumps(settings, sort_keys=True))
 
     def trials(self, study: str) -> list[Trial]:
@@ -98,6 +112,19 @@ class Store:
     def writer(self, study: str, space: SearchSpace) -> Writer:
         """A subscriber that mirrors a search's events."""
         return Writer(self._storage, study, space)
+
+
+def _inert(url: str) -> str:
+    """The URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "URL"  # what does not parse may still hold a password
+
+
+def _why(error: Exception) -> str:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return f"cannot be used: {first}. A storage is written like sqlite:///path/to/file.db."
 
 
 class Writer:

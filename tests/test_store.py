@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from bench.errors import RecordError
+from bench.errors import RecordError, UsageError
 from bench.family import load
 from bench.records import Finished, Paused, Phases, Reported, Started, Trial
 from bench.store import Store
@@ -92,3 +92,28 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
     (tmp_path / "bench.db").write_bytes(b"not a database, but long enough to look like one" * 40)
     with pytest.raises(RecordError, match=r"bench\.db cannot be used.*--home"):
         Store(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["foo://x", "no url", "sqlite:////nonexistent/folder/x.db"])
+def test_a_storage_that_cannot_be_used_is_named(tmp_path, url):
+    with pytest.raises(UsageError, match=r"--storage .* cannot be used"):
+        Store(tmp_path, url)
+
+
+def test_a_password_is_never_shown(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        Store(tmp_path, "foo://user:secret@host/db")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_study_that_was_killed_while_it_was_made_is_made_again_and_a_foreign_one_is_left_alone(tmp_path):
+    store = Store(tmp_path)
+    url = f"sqlite:///{tmp_path / 'bench.db'}"
+    optuna.create_study(storage=url, study_name="empty", direction="maximize")
+    foreign = optuna.create_study(storage=url, study_name="foreign", direction="maximize")
+    foreign.tell(foreign.ask(), 1.0)
+    store.create("empty", {"a": 1})
+    assert store.settings("empty") == {"a": 1}
+    with pytest.raises(UsageError, match="give another name with --study"):
+        store.create("foreign", {"a": 1})
+    store.close()

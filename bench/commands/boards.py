@@ -19,7 +19,8 @@ def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
 
     finals = results.read_finals(home, dataset)
     if baseline and baseline not in {*discover(), *(final.family for final in finals)}:
-        raise UnknownFamily(f"No family named {baseline!r}.{did_you_mean(baseline, discover())}")
+        known = ", ".join(discover())
+        raise UnknownFamily(f"No family named {baseline!r}.{did_you_mean(baseline, discover())} Known: {known}.")
     return leaderboard(
         dataset,
         finals,
