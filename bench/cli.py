@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from importlib import import_module
 
-from bench.commands import look, run
-from bench.commands.arguments import parser
+import bench
+from bench.commands.options import add_everywhere
 from bench.errors import BenchError, Interrupted
 
-COMMANDS = {
-    "search": run.search_command,
-    "final": run.final_command,
-    "leaderboard": look.leaderboard_command,
-    "trials": look.trials_command,
-    "studies": look.studies_command,
-    "families": look.families_command,
-    "datasets": look.datasets_command,
-}
+COMMANDS = ("search", "final", "leaderboard", "trials", "studies", "families", "datasets")  # in the order of the help
+
+EXAMPLES = """examples:
+  bench search cnn --trials 50          search, retrain the winner over 5 seeds, test once
+  bench search all --dataset digits     every family, the same budget each
+  bench leaderboard --markdown          the families compared
+"""
 
 
 def entry() -> None:
@@ -24,11 +24,31 @@ def entry() -> None:
     sys.exit(main())
 
 
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each command's part stands in its module below `bench.commands`."""
+    top = argparse.ArgumentParser(
+        prog="bench",
+        description="Search hyperparameters, retrain the winner over seeds, open the test set once, compare families.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"bench {bench.__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = import_module(f"bench.commands.{name}")
+        about = (module.__doc__ or "").splitlines()[0]
+        command = commands.add_parser(name, help=about, description=about)
+        add_everywhere(command)
+        module.arguments(command)
+        command.set_defaults(run=module.run)
+    return top
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or that of the error (see `bench.errors`)."""
     options = parser().parse_args(argv)
     try:
-        COMMANDS[options.command](options)
+        options.run(options)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,1 +1,4 @@
-"""What each command does; the arguments stand in `arguments`, the exit codes in `bench.cli`."""
+"""The commands, a module each: its docstring is the help, `arguments` says what can be typed, `run` does it.
+
+The modules without `run` are shared by several: `options`, `common`, `chain`, `boards`.
+"""

@@ -1,4 +1,4 @@
-"""`bench search` and `bench final`: the chain seal > search > final."""
+"""What `bench search` and `bench final` share: the chain seal > search > final over one or more families."""
 
 from __future__ import annotations
 
@@ -60,19 +60,7 @@ class Session:
         return str(self.options.study or f"{self.sealed.name}-{family.name}{suffix}")
 
 
-def search_command(options: argparse.Namespace) -> None:
-    families = _families(options)
-    if options.dry_run:
-        _dry_run(options, families)
-        return
-    _run_families(options, families, search_first=True)
-
-
-def final_command(options: argparse.Namespace) -> None:
-    _run_families(options, _families(options), search_first=False)
-
-
-def _run_families(options: argparse.Namespace, families: list[Family], search_first: bool) -> None:
+def run_families(options: argparse.Namespace, families: list[Family], search_first: bool) -> None:
     from bench.terminal.screen import open_screen
     from bench.workers.stop import StopSignal
 
@@ -154,7 +142,7 @@ def _check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:
             )
 
 
-def _families(options: argparse.Namespace) -> list[Family]:
+def load_families(options: argparse.Namespace) -> list[Family]:
     from bench.family import discover, load
 
     names = sorted(discover()) if options.families == ["all"] else list(dict.fromkeys(options.families))
@@ -197,32 +185,6 @@ def _print_summary(session: Session, documents: list[dict[str, Any]]) -> None:
     out = session.console
     for document in documents:
         out.print(summary(document))
-
-
-def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
-    from bench.holdout.seal import ensure
-    from bench.workers.devices import places
-
-    sealed = ensure(options.home, options.dataset, options.data_dir, say)
-    where = places(options.workers, options.gpus, options.per_gpu)
-    plan = {
-        "schema": 1,
-        "dataset": sealed.name,
-        "train": sealed.n_train,
-        "validation": sealed.n_validation,
-        "test": sealed.n_test,
-        "workers": len(where),
-        "trials": options.trials,
-        "families": [{"family": f.name, "space": f.space.describe(), "reference": f.reference} for f in families],
-    }
-    if options.json:
-        print_json(plan)
-        return
-    print(
-        f"{sealed.name}: {sealed.n_train:,} train, {sealed.n_validation:,} validation, {sealed.n_test:,} test (sealed)"
-    )
-    for family in families:
-        print(f"{family.name}: {options.trials} trials on {len(where)} workers; {', '.join(family.space.domains)}")
 
 
 def _check_writable(home: Path) -> None:

@@ -1,0 +1,31 @@
+"""The data sets, where they are found or how to get them."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.commands.common import console, print_json, say
+
+
+def arguments(datasets: argparse.ArgumentParser) -> None:
+    datasets.add_argument("name", nargs="?", metavar="NAME|PATH", help="one data set: class counts and sample images")
+
+
+def run(options: argparse.Namespace) -> None:
+    from bench.terminal import datasets
+
+    if options.name is None:
+        if options.json:
+            print_json(datasets.datasets_json(options.home, options.data_dir))
+        else:
+            console().print(datasets.datasets_table(options.home, options.data_dir))
+        return
+    from bench.data.arrays import open_arrays
+    from bench.holdout.seal import ensure
+
+    sealed = ensure(options.home, options.name, options.data_dir, say)
+    arrays = open_arrays(sealed)
+    if options.json:
+        print_json(datasets.page_json(sealed, arrays))
+    else:
+        console().print(datasets.dataset_page(sealed, arrays))

@@ -1,0 +1,85 @@
+"""Options that several commands share, and the types of option values. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+DEFAULT_SEEDS = 5
+
+
+def add_everywhere(parser: argparse.ArgumentParser) -> None:
+    """What every command takes: --home, --data-dir, --json."""
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=Path(os.environ.get("BENCH_HOME", "runs")),
+        help="where everything is stored (default: $BENCH_HOME, else ./runs)",
+    )
+    data_dir = os.environ.get("BENCH_DATA_DIR")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(data_dir) if data_dir else None,
+        help="where data sets are looked for first (default: $BENCH_DATA_DIR)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """What every command about a study takes: --dataset, --study, --storage."""
+    parser.add_argument("--dataset", metavar="NAME|PATH", help="digits, mnist, fashion_mnist, cifar10 or an .npz")
+    parser.add_argument("--study", metavar="NAME", help="default: <dataset>-<family>")
+    add_storage(parser)
+
+
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--storage", metavar="URL", help="another Optuna storage than <home>/bench.db")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=_worker_count, metavar="N|auto", help="training processes (auto: one a core)")
+    parser.add_argument("--gpus", type=gpus, metavar="0,1", help="GPUs to use (default: all; 'none' for none)")
+    parser.add_argument("--per-gpu", type=positive, default=1, metavar="K", help="workers that share a GPU (1)")
+
+
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seeds", type=positive, default=DEFAULT_SEEDS, metavar="K", help=f"runs of the winner ({DEFAULT_SEEDS})"
+    )
+
+
+def positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return number
+
+
+def _worker_count(text: str) -> int | None:
+    return None if text == "auto" else positive(text)
+
+
+def gpus(text: str) -> list[str]:
+    return [] if text == "none" else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"is written name=value, not {text!r}")
+    return name.strip(), value.strip()
+
+
+def duration(text: str) -> float:
+    """Seconds of '90', '90s', '30m', '2h', or sums of them such as '1h30m'."""
+    units = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not parts or "".join(n + u for n, u in parts) != text or not sum(float(n) for n, _ in parts):
+        raise argparse.ArgumentTypeError(f"is written like 90s, 30m or 1h30m, not {text!r}")
+    return sum(float(number) * units[unit] for number, unit in parts)

@@ -1,0 +1,30 @@
+"""Every trial of a study."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.commands.common import console, dataset_name, print_json
+from bench.commands.options import add_study
+
+
+def arguments(trials: argparse.ArgumentParser) -> None:
+    trials.add_argument("family", metavar="FAMILY")
+    add_study(trials)
+
+
+def run(options: argparse.Namespace) -> None:
+    from bench.family import load
+    from bench.search import outcome
+    from bench.store import Store
+    from bench.terminal.tables import trials_table
+
+    family = load(options.family)
+    found = outcome(Store(options.home, options.storage), options.study or f"{dataset_name(options)}-{family.name}")
+    if options.json:
+        wanted = ("number", "state", "params", "val_accuracy", "samples", "seconds", "worker", "reason")
+        rows = [{name: trial.to_json()[name] for name in wanted} for trial in found.trials]
+        print_json({"schema": 1, "study": found.study, "rows": rows})
+    else:
+        out = console()
+        out.print(trials_table(found.trials, out.width))
