@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.leaderboard import Board
+from bench.ranking import Board
 
 SCHEMA = 1
 Row = Mapping[str, Any]

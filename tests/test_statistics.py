@@ -12,7 +12,7 @@ from scipy.stats import norm, t
 
 from bench.errors import ShapeError
 from bench.files import dump_json
-from bench.leaderboard import wilson
+from bench.ranking import wilson
 from bench.statistics import CROSSED, compare, estimate, holm
 
 

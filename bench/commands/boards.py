@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from bench.errors import UnknownFamily, did_you_mean
 
 if TYPE_CHECKING:
-    from bench.leaderboard import Board
+    from bench.ranking import Board
 
 
 def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
     from bench import results
     from bench.family import discover
     from bench.holdout import ledger
-    from bench.leaderboard import leaderboard
+    from bench.ranking import leaderboard
 
     finals = results.read_finals(home, dataset)
     if baseline and baseline not in {*discover(), *(final.family for final in finals)}:
@@ -33,9 +33,9 @@ def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
 def make_validation_board(home: Path, storage: str | None, dataset: str) -> Board:
     """Best validation accuracies, read from the storage: there is no look at the test set in it."""
     from bench.data.sealed import sealed_in
-    from bench.leaderboard import validation_board
-    from bench.search import outcome
+    from bench.ranking import validation_board
     from bench.store import Store
+    from bench.study import outcome
 
     store = Store(home, storage)
     images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}

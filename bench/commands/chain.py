@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bench.data.sealed import Sealed
     from bench.family import Family
     from bench.records import Final
-    from bench.search import Outcome
     from bench.store import Store
+    from bench.study import Outcome
     from bench.terminal.screen import Screen
     from bench.workers.pool import Pool
     from bench.workers.stop import StopSignal
@@ -80,8 +80,8 @@ def run_families(options: argparse.Namespace, families: list[Family], search_fir
 
 def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> dict[str, Any]:
     from bench import lock
-    from bench.final import final
-    from bench.search import outcome
+    from bench.finals import final
+    from bench.study import outcome
 
     options, study = session.options, session.study_name(family)
     with lock.hold(session.home, study):
@@ -103,7 +103,7 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
 
 
 def _search(session: Session, family: Family, study: str, screen: Screen, stop: StopSignal) -> Outcome:
-    from bench.search import Request, search
+    from bench.study import Request, search
 
     options = session.options
     request = Request(

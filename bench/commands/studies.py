@@ -13,8 +13,8 @@ def arguments(studies: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from bench.search import outcome
     from bench.store import Store
+    from bench.study import outcome
     from bench.terminal.tables import studies_table
 
     store = Store(options.home, options.storage)

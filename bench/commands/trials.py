@@ -15,8 +15,8 @@ def arguments(trials: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from bench.family import load
-    from bench.search import outcome
     from bench.store import Store
+    from bench.study import outcome
     from bench.terminal.tables import trials_table
 
     family = load(options.family)

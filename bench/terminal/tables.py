@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.formats import columns_of, duration, trials_cell
-from bench.leaderboard import Board
+from bench.ranking import Board
 from bench.records import Trial
 from bench.terminal.sparkline import one_line
 from bench.terminal.summary import short

@@ -32,7 +32,7 @@ from bench.family import load
 from bench.files import sha256
 from bench.holdout.seal import ensure
 from bench.records import Manifest
-from bench.search import measured_precision
+from bench.study import measured_precision
 from bench.workers.pool import Place, Pool
 
 BENCH = [sys.executable, "-m", "bench"]

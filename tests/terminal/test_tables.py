@@ -6,10 +6,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from bench.leaderboard import leaderboard, validation_board
+from bench.ranking import leaderboard, validation_board
 from bench.records import Phases, Trial
 from bench.terminal.tables import families_table, leaderboard_table, studies_table, trials_table
-from tests.test_leaderboard import CNN, COMPARISONS, MLP
+from tests.test_ranking import CNN, COMPARISONS, MLP
 
 HOSTILE = "[red]x[/] \x1b[31m\r\n\u202e\x07"
 
@@ -27,7 +27,7 @@ def shows_safely(text):
 
 def test_importing_what_prints_loads_nothing_heavy():
     code = (
-        "import sys, bench.leaderboard, bench.results, bench.formats, bench.terminal.tables\n"
+        "import sys, bench.ranking, bench.results, bench.formats, bench.terminal.tables\n"
         "heavy = {'numpy', 'pandas', 'scipy', 'statsmodels', 'tensorflow', 'keras', 'optuna', 'ray', 'sklearn'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
     )

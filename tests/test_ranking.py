@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from bench import formats
-from bench.leaderboard import leaderboard, validation_board
+from bench.ranking import leaderboard, validation_board
 from bench.records import Final
 from bench.terminal.tables import leaderboard_table
 

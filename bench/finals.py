@@ -25,8 +25,8 @@ from bench.family import Family
 from bench.files import write_json
 from bench.holdout import exam
 from bench.records import Event, Final, Manifest, Trial
-from bench.search import Outcome
 from bench.space import fingerprint
+from bench.study import Outcome
 from bench.workers.pool import Pool
 
 CANDIDATES = 2
