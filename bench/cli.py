@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from importlib import import_module
 
@@ -10,7 +11,11 @@ import bench
 from bench.commands.options import add_everywhere
 from bench.errors import BenchError, Interrupted
 
-COMMANDS = ("search", "final", "leaderboard", "trials", "studies", "families", "datasets")  # in the order of the help
+# In the order of the help.
+COMMANDS = ("search", "final", "leaderboard", "trials", "studies", "families", "datasets", "fsck")
+
+# The machine's faults rather than ours: no traceback for those.
+ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 
 EXAMPLES = """examples:
   bench search cnn --trials 50          search, retrain the winner over 5 seeds, test once
@@ -57,4 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has left; nothing to add
         return 0
+    except OSError as error:
+        if error.errno not in ENVIRONMENT:
+            raise
+        print(f"bench: {error.filename or 'a file'}: {error.strerror}. Nothing finished is lost.", file=sys.stderr)
+        return BenchError.exit_code
     return 0

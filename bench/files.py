@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bench import failpoints
+
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call `write` on a temporary file beside `path`, flush it to disk, then rename it into place.
@@ -24,7 +26,9 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        failpoints.reach(f"files: before {path.name}")
         Path(temporary).replace(path)
+        failpoints.reach(f"files: after {path.name}")
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

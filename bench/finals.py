@@ -5,24 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import bench
-from bench import results
+from bench import frozen, results
 from bench.data.sealed import Sealed
+from bench.disk import RESERVE, wait_for_room
 from bench.engines.fixed import Run, run_all
 from bench.engines.interface import seed_of
 from bench.errors import Interrupted, NoTrialSucceeded
 from bench.family import Family
-from bench.files import write_json
+from bench.files import slug, write_json
 from bench.holdout import exam
 from bench.records import Event, Final, Manifest, Trial
 from bench.space import fingerprint
@@ -41,6 +40,8 @@ class Stages(Protocol):
     def begin_stage(self, title: str, target: int, unit: str = ...) -> None: ...
 
     def end_stage(self) -> None: ...
+
+    def message(self, text: str) -> None: ...
 
     def __call__(self, event: Event) -> None: ...
 
@@ -87,18 +88,23 @@ def final(
         Interrupted: a stop was asked for; nothing is stored, and the test set was not opened.
     """
     identity = final_id(outcome, seeds)
+    exam.wait_for(home, identity, stages.message)
     for stored in results.read_finals(home, sealed.name):
         if stored.id == identity:
             return stored
     if outcome.best is None:
         raise NoTrialSucceeded(f"Study {outcome.study!r} has no complete trial; run `bench search` for more trials.")
     began = time.time()
-    work = home / "work" / identity
+    # By study, whose lock is held: a final that was killed leaves its models here until the next one.
+    work = home / "work" / slug(outcome.study)
+    shutil.rmtree(work, ignore_errors=True)
     try:
         confirmed = confirm(outcome, family, sealed, pool(), stages, stop_asked)
+        needed = RESERVE + seeds * (5 * (confirmed.winner.parameters or 0) + 5 * sealed.n_test * sealed.classes)
+        wait_for_room(home, stages.message, stop_asked, needed)
         trained = _retrain(confirmed, outcome, family, sealed, pool(), work, seeds, stages, stop_asked)
         manifest = _freeze(identity, confirmed, outcome, family, sealed, seeds, trained, pool().device_of(0))
-        return _examine(manifest, sealed, family, home, trained, stages, began)
+        return _examine(manifest, sealed, family, home, work, trained, stages, began)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -231,10 +237,7 @@ def _freeze(
         failed=outcome.count("failed"),
         search_seconds=outcome.seconds,
         parameters=trained[0].parameters or 0,
-        versions={
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("keras", "numpy", "optuna", "tensorflow")},
-        },
+        versions=frozen.versions(),
         device=device,
         code_version=bench.__version__,
         warnings=(*sealed.warnings, *(f"seed {t.seed}: {t.detail}" for t in trained if t.detail)),
@@ -246,6 +249,7 @@ def _examine(
     sealed: Sealed,
     family: Family,
     home: Path,
+    work: Path,
     trained: Sequence[Trial],
     stages: Stages,
     began: float,
@@ -254,7 +258,7 @@ def _examine(
     folder = results.folder(home, sealed.name, family.name, manifest.id)
     manifest_sha256 = results.write_manifest(home, manifest)
     write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in trained])
-    models = [home / "work" / manifest.id / f"seed-{t.number}.keras" for t in trained]
+    models = [work / f"seed-{t.number}.keras" for t in trained]
     stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1, "exam")
     stored = exam.sit(home, folder, manifest_sha256, sealed, models, family.source, began)
     stages.end_stage()

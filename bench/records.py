@@ -12,7 +12,7 @@ from typing import Any, Literal
 from bench.space import Value
 
 State = Literal["running", "complete", "pruned", "failed"]
-Reason = Literal["diverged", "out of memory", "timed out", "crashed", "killed", "broke the seal", "error"]
+Reason = Literal["diverged", "out of memory", "timed out", "hung", "crashed", "killed", "broke the seal", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Trial:
 
     `val_accuracy` is the accuracy at exactly `epochs` for a complete trial, the last one reported for a pruned trial,
     None for a failed one. `curve` holds (nominal samples, validation accuracy) at every rung reached, and at its end if
-    it is complete.
+    it is complete. `elapsed` is the study's search time when the trial ended, earlier processes counted.
     """
 
     number: int
@@ -52,6 +52,7 @@ class Trial:
     parameters: int | None = None
     seed: int | None = None
     attempts: int = 1
+    elapsed: float | None = None
 
     @property
     def rungs(self) -> tuple[tuple[int, float], ...]:

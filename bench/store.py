@@ -7,10 +7,12 @@ user attribute `bench` of the study and of each trial.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,18 +20,21 @@ from typing import Any
 import optuna
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from bench.errors import RecordError, UsageError
+from bench import failpoints
+from bench.disk import is_full
+from bench.errors import BenchError, RecordError, UsageError
 from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
 
 ATTRIBUTE = "bench"
+RETRY_SECONDS = 1.0
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "complete": TrialState.COMPLETE,
@@ -72,6 +77,14 @@ class Store:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
+    def names(self) -> list[str]:
+        """Every study in the storage, whoever made it."""
+        return [study.study_name for study in self._storage.get_all_studies()]
+
+    def remove(self, study: str) -> None:
+        """Delete a study and its trials."""
+        self._storage.delete_study(self._storage.get_study_id_from_name(study))
+
     def studies(self) -> dict[str, dict[str, Any]]:
         """Name -> settings of every study that bench made, oldest first."""
         found = {}
@@ -86,7 +99,9 @@ class Store:
 
     def create(self, study: str, settings: Mapping[str, Any]) -> None:
         try:
+            failpoints.reach("store: before a study")
             study_id = self._storage.create_new_study([StudyDirection.MAXIMIZE], study)
+            failpoints.reach("store: between a study and its settings")
         except DuplicatedStudyError:
             # A kill between the two writes leaves an empty study; one that has trials is somebody else's.
             study_id = self._storage.get_study_id_from_name(study)
@@ -96,6 +111,11 @@ class Store:
                 ) from None
         self._storage.set_study_user_attr(study_id, ATTRIBUTE, json.dumps(settings, sort_keys=True))
 
+    def change(self, study: str, settings: Mapping[str, Any]) -> None:
+        """Replace what is frozen, after the user accepted a change."""
+        study_id = self._storage.get_study_id_from_name(study)
+        self._storage.set_study_user_attr(study_id, ATTRIBUTE, json.dumps(settings, sort_keys=True))
+
     def trials(self, study: str) -> list[Trial]:
         """Every trial, in order of number."""
         study_id = self._storage.get_study_id_from_name(study)
@@ -103,15 +123,24 @@ class Store:
 
     def set_seconds(self, study: str, seconds: float) -> None:
         """Remember the wall time that all searches of this study took together."""
-        self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), "seconds", seconds)
+        failpoints.reach("store: before the seconds")
+        # A full disk is reported where trials are written; what is lost here, `seconds` finds in the trials.
+        with contextlib.suppress(StorageInternalError, SQLAlchemyError):
+            self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), "seconds", seconds)
 
     def seconds(self, study: str) -> float:
+        """Wall time of all searches of this study; of one that was killed, until its last finished trial."""
         study_id = self._storage.get_study_id_from_name(study)
-        return float(self._storage.get_study_user_attrs(study_id).get("seconds", 0.0))
+        stored = float(self._storage.get_study_user_attrs(study_id).get("seconds", 0.0))
+        return max([stored, *(trial.elapsed for trial in self.trials(study) if trial.elapsed is not None)])
 
-    def writer(self, study: str, space: SearchSpace) -> Writer:
-        """A subscriber that mirrors a search's events."""
-        return Writer(self._storage, study, space)
+    def writer(self, study: str, space: SearchSpace, wait_for_room: Callable[[], None] = lambda: None) -> Writer:
+        """A subscriber that mirrors a search's events.
+
+        Args:
+            wait_for_room: called when the disk is full, before the write is tried again.
+        """
+        return Writer(self._storage, study, space, wait_for_room)
 
 
 def _inert(url: str) -> str:
@@ -122,19 +151,35 @@ def _inert(url: str) -> str:
         return "URL"  # what does not parse may still hold a password
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return f"cannot be used: {first}. A storage is written like sqlite:///path/to/file.db."
 
 
 class Writer:
-    def __init__(self, storage: RDBStorage, study: str, space: SearchSpace) -> None:
-        self._storage, self._space = storage, space
+    """Writes events. Every write is whole or not there, and each can be tried again.
+
+    Raises:
+        BenchError: the storage refuses a write for another reason than a full disk.
+    """
+
+    def __init__(self, storage: RDBStorage, study: str, space: SearchSpace, wait_for_room: Callable[[], None]) -> None:
+        self._storage, self._space, self._wait_for_room = storage, space, wait_for_room
         self._study_id = storage.get_study_id_from_name(study)
         self._ids = {t.number: t._trial_id for t in storage.get_all_trials(self._study_id, deepcopy=False)}
         self._steps: dict[int, set[int]] = {}
 
     def __call__(self, event: Event) -> None:
+        while True:
+            try:
+                return self._write(event)
+            except (StorageInternalError, SQLAlchemyError) as error:
+                if not is_full(error):
+                    raise BenchError(f"The storage {_why(error.__cause__ or error)}") from error
+            time.sleep(RETRY_SECONDS)  # a quota can be full while the disk is not
+            self._wait_for_room()
+
+    def _write(self, event: Event) -> None:
         if isinstance(event, Started):
             self._start(event)
         elif isinstance(event, Reported):
@@ -152,12 +197,16 @@ class Writer:
             return
         template = row(self._space, event.params)
         template.user_attrs[ATTRIBUTE] = json.dumps(attributes)
+        failpoints.reach("store: before a trial")
         self._ids[event.number] = self._storage.create_new_trial(self._study_id, template_trial=template)
+        failpoints.reach("store: after a trial")
 
     def _step(self, number: int, samples: int, val_accuracy: float) -> None:
         if samples not in self._steps.setdefault(number, set()):
-            self._steps[number].add(samples)
+            failpoints.reach("store: before a rung")
             self._storage.set_trial_intermediate_value(self._ids[number], samples, val_accuracy)
+            self._steps[number].add(samples)
+            failpoints.reach("store: after a rung")
 
     def _attributes(self, number: int, changes: Mapping[str, Any]) -> None:
         trial_id = self._ids[number]
@@ -171,9 +220,12 @@ class Writer:
         record = trial.to_json()
         for kept_elsewhere in ("number", "state", "curve"):
             del record[kept_elsewhere]
+        failpoints.reach("store: before a record")
         self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, json.dumps(record))
+        failpoints.reach("store: before a state")
         values = [trial.val_accuracy] if trial.state != "failed" and trial.val_accuracy is not None else None
         self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)
+        failpoints.reach("store: after a state")
         self._steps.pop(trial.number, None)
 
 

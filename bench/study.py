@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import bench
+from bench import frozen
 from bench.data.sealed import Sealed
 from bench.engines.interface import Proposer, Stopper
 from bench.engines.local import LocalDriver, Plan
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
-from bench.errors import FrozenStudy, InputError, NoTrialSucceeded
+from bench.errors import InputError, NoTrialSucceeded
 from bench.family import Family
 from bench.records import Event, Subscriber, Trial, WorkerChanged
 from bench.space import Choice, Fixed, When
@@ -23,12 +24,13 @@ from bench.training.budget import rungs
 from bench.workers.messages import Lost, Probe, Probed, Ready
 from bench.workers.pool import Pool
 
-FROZEN = ("data_checksum", "split_fingerprint", "space", "seed", "sampler", "pruner", "precision")
-
 
 @dataclass(frozen=True)
 class Request:
-    """What a search is asked for. `sampler`, `pruner`, `seed` and `precision` are None where the user left them out."""
+    """What a search is asked for. `sampler`, `pruner`, `seed` and `precision` are None where the user left them out.
+
+    `accept` names those of `frozen.HARMLESS` that may differ from what the study was made with.
+    """
 
     study: str
     family: Family
@@ -40,6 +42,7 @@ class Request:
     precision: str | None = None
     seconds: float | None = None
     trial_seconds: float | None = None
+    accept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,13 @@ def search(
     pool: Callable[[], Pool],
     subscribers: Sequence[Subscriber],
     stop_asked: Callable[[], bool] = lambda: False,
+    wait_for_room: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Reach `request.target` finished trials; a study that is there continues.
 
     Args:
         pool: called only when there is something to train.
+        wait_for_room: called when a disk is full; returns when a write is worth another try.
 
     Raises:
         FrozenStudy: the study exists with other settings.
@@ -104,12 +109,16 @@ def search(
         before = outcome(store, request.study, request.target)
         if before.reached:
             return before
+        settings = _check_versions(request, settings, store)
     else:
         settings = _settings(request, sealed, pool, subscribers)
         store.create(request.study, settings)
+    started = pool()
     began, spent = time.monotonic(), store.seconds(request.study)
+    # The store hears first: what the others show has been written.
+    hear: list[Subscriber] = [store.writer(request.study, request.family.space, wait_for_room), *subscribers]
     try:
-        _drive(request, sealed, store, settings, pool(), subscribers, stop_asked)
+        _drive(request, sealed, store.trials(request.study), settings, started, hear, stop_asked, spent)
     finally:
         store.set_seconds(request.study, spent + time.monotonic() - began)
     after = outcome(store, request.study, request.target)
@@ -124,11 +133,12 @@ def search(
 def _drive(
     request: Request,
     sealed: Sealed,
-    store: Store,
+    stored: Sequence[Trial],
     settings: Mapping[str, Any],
     pool: Pool,
     subscribers: Sequence[Subscriber],
     stop_asked: Callable[[], bool],
+    spent: float,
 ) -> None:
     family = request.family
     assert family.source is not None
@@ -142,11 +152,9 @@ def _drive(
         last_rung=round(longest * sealed.n_train),
         spared=0 if reference else None,
     )
-    # The store hears first: what the others show has been written.
-    hear: list[Subscriber] = [store.writer(request.study, family.space), *subscribers]
 
     def emit(event: Event) -> None:
-        for subscriber in hear:
+        for subscriber in subscribers:
             subscriber(event)
 
     plan = Plan(
@@ -157,8 +165,9 @@ def _drive(
         request.target,
         request.seconds,
         request.trial_seconds,
+        spent,
     )
-    LocalDriver(plan, proposer, stopper, pool, emit, stop_asked).run(store.trials(request.study))
+    LocalDriver(plan, proposer, stopper, pool, emit, stop_asked).run(stored)
 
 
 def _longest(family: Family) -> float:
@@ -191,6 +200,7 @@ def _settings(
         "sampler": request.sampler or "tpe",
         "pruner": request.pruner or "asha",
         "precision": measured_precision(pool(), subscribers) if precision == "auto" else precision,
+        "versions": frozen.versions(),
     }
 
 
@@ -212,7 +222,7 @@ def measured_precision(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> st
 
 
 def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any]) -> None:
-    asked: dict[str, Any] = {
+    asked = {
         "data_checksum": sealed.checksum,
         "split_fingerprint": sealed.split_fingerprint,
         "space": request.family.space.describe(),
@@ -221,19 +231,21 @@ def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any])
         "pruner": request.pruner,
         "precision": None if request.precision == "auto" else request.precision,
     }
-    changed = []
-    for name in FROZEN:
-        before, now = settings[name], asked[name]
-        if now is None or now == before:
-            continue
-        if name == "space":
-            names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
-            changed += [f"space of {n}: was {before.get(n, 'absent')}, asked for {now.get(n, 'absent')}" for n in names]
-        else:
-            changed.append(f"{name}: was {before}, asked for {now}")
-    if changed:
-        raise FrozenStudy(
-            f"Study {request.study!r} was made with other settings; they are frozen. "
-            + "; ".join(changed)
-            + ". Leave the options out to continue it, or start another with --study NAME."
-        )
+    frozen.check(request.study, settings, asked)
+
+
+def _check_versions(request: Request, settings: dict[str, Any], store: Store) -> dict[str, Any]:
+    """Settings to go on with; versions matter only where something is left to train."""
+    now = frozen.versions()
+    if "versions" not in request.accept:
+        frozen.check(request.study, settings, {"versions": now})
+        return settings
+    if settings.get("versions") == now:
+        return settings
+    accepted = [
+        *settings.get("accepted", []),
+        {"versions": settings.get("versions"), "trials": len(store.trials(request.study))},
+    ]
+    changed = {**settings, "versions": now, "accepted": accepted}
+    store.change(request.study, changed)
+    return changed

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import disk
 from bench.commands.common import print_json, say
 from bench.errors import FrozenStudy, Interrupted, UsageError
 
@@ -66,12 +68,13 @@ def run_families(options: argparse.Namespace, families: list[Family], search_fir
 
     if options.study and len(families) > 1:
         raise UsageError(f"--study names one study, but {len(families)} families were given; search them one by one.")
-    session = Session(options)
-    try:
-        with StopSignal() as stop, open_screen(session.console) as screen:
-            documents = [_run_one(session, family, search_first, screen, stop) for family in families]
-    finally:
-        session.close()
+    with StopSignal() as stop:
+        session = Session(options)
+        try:
+            with open_screen(session.console) as screen:
+                documents = [_run_one(session, family, search_first, screen, stop) for family in families]
+        finally:
+            session.close()
     if options.json:
         print_json(documents[0] if len(documents) == 1 else {"schema": 1, "searches": documents})
     else:
@@ -117,6 +120,7 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
         options.precision,
         options.timeout,
         options.trial_timeout,
+        tuple(options.accept),
     )
 
     def pool() -> Pool:
@@ -127,7 +131,8 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
         screen.begin_search(title, options.trials, finished, len(started), options.timeout)
         return started
 
-    return search(request, session.sealed, session.store, pool, [screen], lambda: stop.asked)
+    room = partial(disk.wait_for_room, session.home, screen.message, lambda: stop.asked)
+    return search(request, session.sealed, session.store, pool, [screen], lambda: stop.asked, room)
 
 
 def _check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:

@@ -1,23 +1,44 @@
-"""Every study in this home."""
+"""Every study in this home; `bench studies rm NAME` deletes one with its files."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING, Any
 
-from bench.commands.common import console, print_json
+from bench.commands.common import console, print_json, say
 from bench.commands.options import add_storage
+from bench.errors import StudyLocked, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from bench.store import Store
 
 
 def arguments(studies: argparse.ArgumentParser) -> None:
+    studies.add_argument("action", nargs="?", choices=("rm",), help="rm: delete studies, their trials and results")
+    studies.add_argument("names", nargs="*", metavar="NAME", help="what to delete")
+    studies.add_argument("--yes", action="store_true", help="delete without asking")
     add_storage(studies)
 
 
 def run(options: argparse.Namespace) -> None:
+    from contextlib import closing
+
     from bench.store import Store
+
+    with closing(Store(options.home, options.storage)) as store:
+        if options.action == "rm":
+            _remove(options, store)
+        else:
+            _list(options, store)
+
+
+def _list(options: argparse.Namespace, store: Store) -> None:
+    from bench import results
     from bench.study import outcome
     from bench.terminal.tables import studies_table
 
-    store = Store(options.home, options.storage)
+    tested = {final.study for final in results.read_finals(options.home)}
     rows = []
     for study, settings in store.studies().items():
         found = outcome(store, study)
@@ -27,6 +48,7 @@ def run(options: argparse.Namespace) -> None:
                 "dataset": settings["dataset"],
                 "family": settings["family"],
                 "engine": settings["engine"],
+                "state": _state(options, study, found, study in tested),
                 "trials": found.finished,
                 "complete": found.count("complete"),
                 "pruned": found.count("pruned"),
@@ -40,3 +62,50 @@ def run(options: argparse.Namespace) -> None:
     else:
         out = console()
         out.print(studies_table(rows, out.width))
+
+
+def _state(options: argparse.Namespace, study: str, found: Any, tested: bool) -> str:
+    """running: somebody writes it; stopped: trials were under way when its process ended; tested: it has a final."""
+    from bench import lock
+
+    if lock.holder(options.home, study) is not None:
+        return "running"
+    if found.count("running"):
+        return "stopped"
+    return "tested" if tested else "searched"
+
+
+def _remove(options: argparse.Namespace, store: Store) -> None:
+    import shutil
+
+    from bench import lock, results
+    from bench.files import slug
+
+    known = store.names()
+    listed = f"Known: {', '.join(known) or 'none'}."
+    if not options.names:
+        raise UsageError(f"Name what to delete: bench studies rm NAME. {listed}")
+    for name in options.names:
+        if name not in known:
+            raise UsageError(f"No study named {name!r}.{did_you_mean(name, known)} {listed}")
+        held = lock.holder(options.home, name)
+        if held:
+            raise StudyLocked(f"Study {name!r} is being written by {held}. Stop it first.")
+    for name in dict.fromkeys(options.names):
+        finals = [final for final in results.read_finals(options.home) if final.study == name]
+        if not options.yes and not _agreed(name, len(store.trials(name)), len(finals)):
+            say(f"{name}: kept")
+            continue
+        with lock.hold(options.home, name):
+            for final in finals:
+                shutil.rmtree(results.folder(options.home, final.dataset, final.family, final.id))
+            shutil.rmtree(options.home / "work" / slug(name), ignore_errors=True)
+            store.remove(name)
+        say(f"{name}: deleted. Its looks at the test set stay in the ledger.")
+
+
+def _agreed(name: str, trials: int, finals: int) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError(f"Deleting {name!r} needs an answer, and there is no terminal to ask on; use --yes.")
+    print(f"Delete {name} with {trials} trials and {finals} finals? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.engines.interface import Exhausted, Proposer, Stopper, seed_of
@@ -28,6 +28,7 @@ class Plan:
         target: finished trials to reach, those of earlier processes counted.
         seconds: stop proposing and pause what runs after this long, or None.
         trial_seconds: a trial that runs longer has failed, or None.
+        spent: seconds that earlier processes searched.
     """
 
     family: Path
@@ -37,6 +38,7 @@ class Plan:
     target: int
     seconds: float | None = None
     trial_seconds: float | None = None
+    spent: float = 0.0
 
 
 @dataclass
@@ -77,6 +79,7 @@ class LocalDriver:
         self._finished = 0
         self._exhausted = False
         self._broken: str | None = None
+        self._began = time.monotonic()
 
     def run(self, stored: Sequence[Trial]) -> bool:
         """Reach the target; returns False when a stop or the time limit came first.
@@ -101,9 +104,8 @@ class LocalDriver:
                 self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
             else:
                 self._again.append(trial)
-        began = time.monotonic()
         while self._finished < self._plan.target and not (self._exhausted and not self._running):
-            late = self._plan.seconds is not None and time.monotonic() - began > self._plan.seconds
+            late = self._plan.seconds is not None and time.monotonic() - self._began > self._plan.seconds
             if late or self._stop_asked():
                 self._pause()
                 return False
@@ -194,6 +196,7 @@ class LocalDriver:
             self._finish(_failed(trial, "timed out" if timed_out else lost.reason, lost.detail, run))
 
     def _finish(self, trial: Trial) -> None:
+        trial = replace(trial, elapsed=round(self._plan.spent + time.monotonic() - self._began, 3))
         self._proposer.tell(trial)
         self._stopper.tell(trial)
         self._finished += 1

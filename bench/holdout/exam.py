@@ -13,14 +13,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from bench import results, statistics
+from bench import failpoints, results, statistics
 from bench.data.sealed import Sealed
 from bench.errors import BenchError, RecordError, SealError
 from bench.files import sha256, write_atomic
@@ -80,6 +81,23 @@ def sit(
     return results.read_final(folder)
 
 
+def wait_for(home: Path, manifest_id: str, say: Callable[[str], object]) -> None:
+    """Return when no exam of this manifest is under way: one whose parent was killed goes on to its end alone."""
+    lock = _lock(home, manifest_id)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("An exam that was begun earlier is still being sat; waiting for its result.")
+        lock.acquire()
+    lock.release()
+
+
+def _lock(home: Path, manifest_id: str) -> FileLock:
+    folder = home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"exam-{manifest_id}.lock")
+
+
 def examine(ticket: dict[str, Any]) -> None:
     """The examiner's own work; see the module's docstring for the order."""
     home, folder, sealed = Path(ticket["home"]), Path(ticket["folder"]), Sealed.load(Path(ticket["sealed"]))
@@ -100,6 +118,7 @@ def examine(ticket: dict[str, Any]) -> None:
             "seeds": len(ticket["models"]),
         },
     )
+    failpoints.reach("exam: after the look")
     with np.load(sealed.test_path, allow_pickle=False) as test:
         images = test["x"]
     if len(images) != sealed.n_test:
@@ -178,8 +197,10 @@ def _equal_pairs(probabilities: Any) -> list[tuple[int, int]]:
 
 
 def main() -> None:
+    ticket = json.load(sys.stdin)
     try:
-        examine(json.load(sys.stdin))
+        with _lock(Path(ticket["home"]), Path(ticket["folder"]).name):
+            examine(ticket)
         answer: dict[str, Any] = {}
     except BenchError as error:
         answer = {"error": str(error)}

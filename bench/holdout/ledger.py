@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import failpoints
 from bench.errors import RecordError
 
 NAME = "ledger.jsonl"
@@ -32,9 +33,11 @@ def record(home: Path, entry: Mapping[str, Any]) -> None:
             data = b"\n" + b"".join(_line({"event": "torn", "line": number}) for number in _torn_tail(lines)) + data
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
+            failpoints.reach("ledger: before a line")
             while data:
                 data = data[os.write(descriptor, data) :]
             os.fsync(descriptor)
+            failpoints.reach("ledger: after a line")
         finally:
             os.close(descriptor)
         if len(lines) == 1:  # a new file: its name must survive a power cut too

@@ -22,6 +22,7 @@ from bench.data.catalog import KNOWN, dataset_name, is_path, source_of
 from bench.data.sealed import Sealed, find
 from bench.errors import BenchError, DataError, InputError, SealError
 from bench.files import slug, write_atomic
+from bench.workers.stop import end_with_parent
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -193,6 +194,17 @@ def _save(file: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
                 np.lib.format.write_array(entry, np.ascontiguousarray(array), allow_pickle=False)
 
 
+def checksum_of(sealed: Sealed) -> str:
+    """The checksum of the arrays as they are on disk now, to be held against `sealed.checksum`."""
+    import numpy as np
+
+    parts = []
+    for path in (sealed.train_path, sealed.test_path):
+        with np.load(path, allow_pickle=False) as stored:
+            parts.append({name: stored[name] for name in ("x", "y")})
+    return _checksum(*parts)
+
+
 def _checksum(train: Mapping[str, npt.NDArray[Any]], test: Mapping[str, npt.NDArray[Any]]) -> str:
     import numpy as np
 
@@ -219,6 +231,7 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path)
     options = parser.parse_args()
     failed: BenchError | None = None
+    end_with_parent()
     try:
         sealed = seal(options.home, options.dataset, options.data_dir)
     except BenchError as error:

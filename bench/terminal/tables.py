@@ -82,10 +82,11 @@ def studies_table(rows: Sequence[Mapping[str, Any]], width: int) -> RenderableTy
         table.add_column("data set" if name == "dataset" else name, overflow="fold")
     for heading in ("trials", "best validation %", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
     for row in rows:
         best = "" if row["best_val_accuracy"] is None else f"{100 * row['best_val_accuracy']:.2f}"
         cells = (trials_cell(row), best, duration(row["seconds"]))
-        table.add_row(*(Text(one_line(str(row[name]))) for name in names), *cells)
+        table.add_row(*(Text(one_line(str(row[name]))) for name in names), *cells, str(row["state"]))
     return table
 
 

@@ -15,13 +15,18 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import BinaryIO
 
+import psutil
+
 from bench.errors import BenchError
 from bench.records import Reason
+from bench.workers import orphans
 from bench.workers.messages import Done, FromWorker, Job, Lost, Ready, Setup, ToWorker
 
 MAX_RSS = 1_150_000_000  # bytes; a worker above this is replaced after its run
 START_SECONDS = 180.0
 MAX_START_FAILURES = 3
+STOPPED_SECONDS = 10.0  # a worker that SIGSTOP holds for longer is replaced
+SILENT_SECONDS = 60.0  # so is one that says nothing and computes nothing; no graph call lasts more than 5 s
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,18 @@ class Place:
 class _Process:
     """One worker process and this end of its pipe."""
 
-    def __init__(self, index: int, place: Place, setup: Setup, log: BinaryIO) -> None:
+    def __init__(self, index: int, place: Place, setup: Setup, log: BinaryIO, tag: str) -> None:
         self.index = index
         self.job: Job | None = None
         self.ready: Ready | None = None
         self.started = time.monotonic()
+        self.silent = 0.0  # seconds without a word, as far as the parent was there to listen
+        self.busy_seconds = 0.0  # processor time at the last word
+        self.verdict: Lost | None = None  # why the parent ended it
         ours, theirs = socket.socketpair()
         environment = {
             **os.environ,
-            "BENCH_WORKER_OF": str(os.getpid()),
+            orphans.VARIABLE: tag,
             "CUDA_VISIBLE_DEVICES": "-1" if place.gpu is None else place.gpu,
             "KERAS_BACKEND": "tensorflow",
             "MALLOC_ARENA_MAX": "2",
@@ -57,6 +65,37 @@ class _Process:
         theirs.close()
         self.pipe = Connection(ours.detach())
         self.pipe.send(setup)
+
+    def heard(self) -> None:
+        self.silent, self.busy_seconds = 0.0, self._cpu_seconds()
+
+    def watch(self, seconds: float) -> None:
+        """Note that nothing was heard for so long; end it when it is stopped, hangs, or does not get ready."""
+        self.silent += seconds
+        if self.verdict is not None or self.silent < STOPPED_SECONDS:
+            return
+        who = f"worker {self.index} (process {self.process.pid})"
+        if self._stopped():
+            self.verdict = Lost("hung", f"{who} was stopped by a signal for {self.silent:.0f} s and was ended")
+        elif self.ready is None and time.monotonic() - self.started > START_SECONDS:
+            self.verdict = Lost("hung", f"{who} was not ready after {START_SECONDS:.0f} s and was ended")
+        elif self.job is not None and self.silent > SILENT_SECONDS and self._rests():
+            self.verdict = Lost("hung", f"{who} said and computed nothing for {self.silent:.0f} s and was ended")
+        if self.verdict is not None:
+            self.process.kill()
+
+    def _stopped(self) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return bool(psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED)
+        return False
+
+    def _rests(self) -> bool:
+        return self._cpu_seconds() - self.busy_seconds < 0.01 * self.silent
+
+    def _cpu_seconds(self) -> float:
+        with contextlib.suppress(psutil.Error):
+            return float(sum(psutil.Process(self.process.pid).cpu_times()[:2]))
+        return 0.0
 
     def end(self) -> None:
         """Close the pipe, which ends the process; kill it if it does not hear."""
@@ -83,6 +122,9 @@ class Pool:
         self._places, self._folder, self._forbidden = list(places), folder, tuple(forbidden)
         self._logs: list[BinaryIO] = [(logs / f"worker-{i}.log").open("ab") for i in range(len(places))]
         self._oom_kills = _oom_kills()
+        self._tag = orphans.new_tag()
+        self._polled = time.monotonic()
+        orphans.reap()
         self._start_failures = 0
         self._workers = [self._spawn(i) for i in range(len(places))]
 
@@ -98,7 +140,7 @@ class Pool:
     def _spawn(self, index: int) -> _Process:
         place = self._places[index]
         setup = Setup(self._folder, self._forbidden, place.threads, place.gpu)
-        return _Process(index, place, setup, self._logs[index])
+        return _Process(index, place, setup, self._logs[index], self._tag)
 
     @property
     def idle(self) -> list[int]:
@@ -118,6 +160,7 @@ class Pool:
 
     def submit(self, worker: int, job: Job) -> None:
         self._workers[worker].job = job
+        self._workers[worker].heard()
         self.send(worker, job)
 
     def send(self, worker: int, message: ToWorker) -> None:
@@ -139,6 +182,7 @@ class Pool:
             except (EOFError, OSError):
                 said.append((worker.index, self._bury(worker)))
                 continue
+            worker.heard()
             if isinstance(message, Ready):
                 worker.ready = message
             elif isinstance(message, Done):
@@ -146,9 +190,12 @@ class Pool:
                 if message.rss > MAX_RSS:
                     self._replace(worker)
             said.append((worker.index, message))
+        # A parent that was stopped itself, or waited for a full disk, has not listened: that is nobody's silence.
+        now = time.monotonic()
+        listened, self._polled = min(now - self._polled, max(timeout, 1.0)), now
         for worker in self._workers:
-            if worker.ready is None and time.monotonic() - worker.started > START_SECONDS:
-                worker.process.kill()
+            if worker.job is not None or worker.ready is None:
+                worker.watch(listened)
         return said
 
     def kill(self, worker: int) -> None:
@@ -166,7 +213,7 @@ class Pool:
         except subprocess.TimeoutExpired:
             worker.process.kill()
             code = worker.process.wait()
-        lost = self._why(code, worker)
+        lost = worker.verdict or self._why(code, worker)
         # A worker that dies before its first sign of life would be replaced for ever.
         self._start_failures = 0 if worker.ready else self._start_failures + 1
         if self._start_failures >= MAX_START_FAILURES:
@@ -194,6 +241,7 @@ class Pool:
                 worker.pipe.close()
         for worker in self._workers:
             worker.end()
+        orphans.reap_pool(self._tag)
         for log in self._logs:
             log.close()
 

@@ -22,6 +22,7 @@ from bench.data import guard
 from bench.errors import SealError
 from bench.records import Phases
 from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Probe, Probed, Progress, Ready, Setup
+from bench.workers.stop import SIGNALS, end_with_parent
 
 if TYPE_CHECKING:
     from bench.training.interface import Data, Trainer
@@ -30,7 +31,9 @@ PROGRESS_SECONDS = 0.5
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    end_with_parent()
     pipe = Connection(int(sys.argv[1]))
     Worker(pipe, pipe.recv()).serve()
 

@@ -1,22 +1,27 @@
-"""Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends at once."""
+"""Ctrl-C, SIGTERM and a terminal that closes: the first asks for a clean stop, the second ends at once."""
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 from types import FrameType
 
 from bench.errors import Interrupted
 
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class StopSignal:
-    """While entered, `asked` turns true at the first SIGINT or SIGTERM; the second raises Interrupted on the spot."""
+    """While entered, `asked` turns true at the first signal of SIGNALS; the second raises Interrupted on the spot."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             self._before[number] = signal.signal(number, self._heard)
         return self
 
@@ -28,3 +33,13 @@ class StopSignal:
         if self.asked:
             raise Interrupted("Stopped at once. Finished trials are saved; the same command continues.")
         self.asked = True
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, however that comes about. Linux only; else nothing.
+
+    A process that was stopped (SIGSTOP) ends too, which none can do for itself.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

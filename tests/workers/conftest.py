@@ -7,6 +7,7 @@ from bench.holdout.seal import ensure
 FAULTY = '''"""A family whose build does what its parameter says."""
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def build(config, image_shape, classes):
         raise MemoryError("no more of it")
     if fault == "raise":
         raise RuntimeError("a bug in build")
+    if fault == "spawn":
+        subprocess.Popen(["sleep", "3599"])
     if fault == "hang":
         time.sleep(3600)
     if fault.startswith("open:"):

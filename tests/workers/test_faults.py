@@ -104,6 +104,38 @@ def test_a_worker_that_does_not_hear_a_time_out_is_replaced(digits, faulty, tmp_
     assert any(isinstance(event, WorkerChanged) and event.state == "lost" for event in events)
 
 
+def test_a_worker_that_is_stopped_by_a_signal_is_replaced_and_its_trial_run_again(
+    digits, faulty, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bench.workers.pool.STOPPED_SECONDS", 1.0)
+    stopped = []
+
+    def stop(event, pool):
+        if isinstance(event, Reported) and not stopped:
+            stopped.append(psutil.Process(pool._workers[event.worker].process.pid))
+            stopped[0].suspend()
+
+    trials, events = drive(digits, faulty, tmp_path, "none", epochs=40, during=stop)
+    assert (trials[0].state, trials[0].attempts) == ("complete", 2)
+    (lost,) = [event for event in events if isinstance(event, WorkerChanged) and event.state == "lost"]
+    assert f"process {stopped[0].pid}) was stopped by a signal" in lost.detail
+    assert not stopped[0].is_running()
+
+
+def test_a_worker_that_hangs_is_replaced_and_named(digits, faulty, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.workers.pool.STOPPED_SECONDS", 1.0)
+    monkeypatch.setattr("bench.workers.pool.SILENT_SECONDS", 3.0)
+    trials, _ = drive(digits, faulty, tmp_path, "hang", "none")
+    assert (trials[0].state, trials[0].reason, trials[0].attempts) == ("failed", "hung", 2)
+    assert "said and computed nothing for 3 s" in trials[0].detail
+    assert trials[1].state == "complete"
+
+
+def test_what_a_family_started_ends_with_the_pool(digits, faulty, tmp_path):
+    drive(digits, faulty, tmp_path, "spawn")
+    assert [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "3599"]] == []
+
+
 def test_a_worker_killed_from_outside_loses_its_trial_once(digits, faulty, tmp_path):
     killed = []
 
@@ -146,6 +178,7 @@ def test_workers_ignore_ctrl_c_and_end_with_their_parent(digits, faulty, tmp_pat
         worker.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert all(worker.is_running() for worker in workers)
+    workers[0].suspend()  # even one that can do nothing for itself
     parent.kill()
     parent.wait()
     parent.stdout.close()

@@ -1,0 +1,61 @@
+"""A full disk pauses what is under way; nothing is given up for it."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.errors import Interrupted
+
+RESERVE = 16_000_000  # bytes: the storage's log, the ledger, records
+LOOK_SECONDS = 1.0
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error, or what it was raised from, says that a disk or a quota is full."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "disk is full" in str(seen) or "No space left" in str(seen):  # as SQLite and PostgreSQL say it
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def wait_for_room(
+    folder: Path,
+    say: Callable[[str], object],
+    stop_asked: Callable[[], bool] = lambda: False,
+    needed: int = RESERVE,
+) -> None:
+    """Return when the disk that holds `folder` has `needed` bytes free; until then nothing else happens.
+
+    Args:
+        say: gets a line at the beginning and at the end of a wait.
+
+    Raises:
+        Interrupted: a stop was asked for meanwhile.
+    """
+    free = shutil.disk_usage(folder).free
+    if free >= needed:
+        return
+    say(
+        f"The disk of {folder} is full: {megabytes(needed)} are needed, {megabytes(free)} are free. Waiting for room; "
+        "Ctrl-C stops, and the same command continues."
+    )
+    while shutil.disk_usage(folder).free < needed:
+        if stop_asked():
+            raise Interrupted(
+                f"Stopped while the disk of {folder} is full ({megabytes(needed)} are needed). What was finished is "
+                "saved; make room, and the same command continues."
+            )
+        time.sleep(LOOK_SECONDS)
+    say(f"There is room in {folder} again; going on.")
+
+
+def megabytes(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB"

@@ -1,0 +1,255 @@
+"""`bench fsck`: does everything in a home still say what it said when it was written?
+
+Checks only read. What can be mended without loss is mended by `repair`; what cannot is moved, whole, to
+<home>/quarantine, so that the next command makes it anew and nothing is thrown away.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import lock, results
+from bench.data.sealed import Sealed
+from bench.errors import BenchError
+from bench.holdout import ledger
+from bench.holdout.seal import checksum_of
+from bench.store import Store
+
+FRESH_SECONDS = 60.0  # a temporary file younger than this may be somebody's write
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it was written.
+
+    Attributes:
+        where: the file, folder, or study.
+        what: the rule and what was seen.
+        remedy: what `repair` does about it, or what the user can do.
+        repair: mends it, or None where only the user can.
+    """
+
+    where: str
+    what: str
+    remedy: str
+    repair: Callable[[], object] | None = None
+
+
+def check(home: Path) -> Iterator[tuple[str, list[Problem]]]:
+    """(part of the home, its problems), part by part, so that a long check can be followed."""
+    yield "storage", list(_storage(home))
+    yield "ledger", list(_ledger(home))
+    yield "results", list(_results(home))
+    yield "sealed data", list(_seals(home))
+    yield "leftovers", list(_leftovers(home))
+
+
+def quarantine(home: Path, *paths: Path) -> None:
+    """Move paths of this home below <home>/quarantine, under their old names and the time."""
+    target = home / "quarantine" / time.strftime("%Y%m%d-%H%M%S")
+    for path in paths:
+        if path.exists():
+            place = target / path.relative_to(home)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, place)
+
+
+# --- storage
+
+
+def _storage(home: Path) -> Iterator[Problem]:
+    path = home / "bench.db"
+    if not path.exists():
+        return
+    broken = _sqlite_problem(path)
+    if broken:
+        files = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        remedy = "moved to quarantine; what its studies found in finals stays on the leaderboard"
+        yield Problem(str(path), broken, remedy, partial(quarantine, home, *files))
+        return
+    try:
+        store = Store(home)
+    except BenchError as error:
+        yield Problem(str(path), str(error), "give this home its own storage: move the file away")
+        return
+    with closing(store):
+        for study in store.names():
+            yield from _study(store, study)
+
+
+def _sqlite_problem(path: Path) -> str | None:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+            (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return f"SQLite cannot read it: {error}"
+    return None if answer == "ok" else f"SQLite finds it damaged: {answer}"
+
+
+def _study(store: Store, study: str) -> Iterator[Problem]:
+    remove = f"`bench studies rm {study}`, or restore the storage from a copy"
+    try:
+        if store.settings(study) is None:
+            yield Problem(study, "a study that bench did not make, or was killed while making", f"none, or {remove}")
+            return
+        trials = store.trials(study)
+    except (ValueError, TypeError, KeyError) as error:
+        yield Problem(study, f"its records do not read back: {type(error).__name__}: {error}", remove)
+        return
+    numbers = [trial.number for trial in trials]
+    if numbers != list(range(len(trials))):
+        yield Problem(study, f"trials are numbered {numbers[:5]}..., not 0, 1, 2, ...", remove)
+    for trial in trials:
+        value = trial.val_accuracy
+        if trial.state == "complete" and (value is None or not 0 <= value <= 1):
+            yield Problem(study, f"trial {trial.number} is complete with a validation accuracy of {value}", remove)
+
+
+# --- ledger
+
+
+def _ledger(home: Path) -> Iterator[Problem]:
+    path = home / ledger.NAME
+    if not path.exists():
+        return
+    try:
+        entries = ledger.read(home)
+    except BenchError as error:
+        yield Problem(str(path), str(error), "restore it from a copy; looks are never made up")
+        return
+    lines = path.read_bytes().split(b"\n")
+    if lines[-1]:
+        note = {"event": "note", "text": "fsck found a line that a kill tore"}
+        yield Problem(str(path), "its last line was torn by a kill", "closed off", partial(ledger.record, home, note))
+    finals = {path.parent.name for path in (home / "results").glob("*/*/*/result.json")}
+    looked = {entry.get("manifest") for entry in entries if entry.get("event") == "look"}
+    for identity in sorted(finals - looked):
+        yield Problem(str(path), f"no look is noted for the final {identity}", "restore the ledger from a copy")
+
+
+# --- results
+
+
+def _results(home: Path) -> Iterator[Problem]:
+    data_sets: dict[str, bool] = {}
+    looks = _looks_by_manifest(home)
+    for folder in sorted(path for path in (home / "results").glob("*/*/*") if path.is_dir()):
+        problem = _final_problem(home, folder, looks)
+        data_sets[folder.parent.parent.name] = data_sets.get(folder.parent.parent.name, False) or problem is not None
+        if problem is not None:
+            remedy = "moved to quarantine; `bench final` makes it anew, which adds a look"
+            yield Problem(str(folder), problem, remedy, partial(quarantine, home, folder))
+    for dataset, broken in data_sets.items():
+        if broken or _comparisons_problem(home, dataset):
+            path = home / "results" / dataset / "comparisons.json"
+            what = "was made with finals that are broken" if broken else "does not belong to the finals beside it"
+            yield Problem(str(path), what, "made anew", partial(path.unlink, missing_ok=True))
+
+
+def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str | None:
+    if not (folder / "result.json").exists():
+        return "a final that never came to its result"
+    try:
+        final = results.read_final(folder)
+        correct = results.read_correct(home, final)
+        shape = _probabilities_shape(folder / "predictions.npz")
+    except (BenchError, OSError, ValueError, KeyError) as error:
+        return str(error)
+    if correct.shape != (len(final.seeds), final.test_images) or shape[:2] != correct.shape:
+        return f"predictions have shape {shape}, but there are {len(final.seeds)} seeds x {final.test_images} images"
+    if abs(float(correct.mean()) - final.test_accuracy) > 1e-9:
+        return f"result.json says {final.test_accuracy:.6f}, its predictions say {float(correct.mean()):.6f}"
+    if looks.get(final.id) and final.manifest_sha256 not in looks[final.id]:
+        return "the ledger noted another manifest for this final"
+    if not (folder / "model.keras").is_file():
+        return "model.keras is missing"
+    return None
+
+
+def _probabilities_shape(path: Path) -> tuple[int, ...]:
+    with np.load(path, allow_pickle=False) as stored:
+        return tuple(stored["probabilities"].shape)
+
+
+def _looks_by_manifest(home: Path) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    try:
+        for entry in ledger.read(home):
+            if entry.get("event") == "look":
+                found.setdefault(entry["manifest"], set()).add(entry["manifest_sha256"])
+    except BenchError:
+        return {}
+    return found
+
+
+def _comparisons_problem(home: Path, dataset: str) -> bool:
+    """Whether the stored comparisons name a final that is not there or do not read back."""
+    try:
+        pairs = results.read_comparisons(home, dataset)
+        known = {final.id for final in results.read_finals(home, dataset)}
+    except BenchError:
+        return True
+    return any(identity not in known for pair in pairs for identity in pair.split())
+
+
+# --- sealed data
+
+
+def _seals(home: Path) -> Iterator[Problem]:
+    for folder in sorted(path for path in (home / "cache").glob("*") if path.is_dir()):
+        problem = _seal_problem(folder)
+        if problem is not None:
+            remedy = "moved to quarantine; the next command seals the data anew"
+            yield Problem(str(folder), problem, remedy, partial(quarantine, home, folder))
+
+
+def _seal_problem(folder: Path) -> str | None:
+    try:
+        sealed = Sealed.load(folder)
+        if not sealed.intact:
+            return "train.npz or test.npz is missing or has another size than was sealed"
+        if checksum_of(sealed) != sealed.checksum:
+            return f"the images or labels are not those that were sealed ({sealed.checksum[:12]})"
+    except (BenchError, OSError, ValueError, KeyError) as error:
+        return str(error)
+    return None
+
+
+# --- leftovers
+
+
+def _leftovers(home: Path) -> Iterator[Problem]:
+    old = time.time() - FRESH_SECONDS
+    for path in sorted(home.rglob(".*.tmp")):
+        if path.stat().st_mtime < old and "quarantine" not in path.parts:
+            yield Problem(str(path), "a write that was killed", "removed", path.unlink)
+    for folder in sorted((home / "work").glob("*")):
+        if lock.holder(home, folder.name) is None:
+            yield Problem(str(folder), "models of a final that was killed", "removed", partial(shutil.rmtree, folder))
+    for path in lock.stale(home):
+        yield Problem(str(path), "names a process that is gone", "removed", path.unlink)
+
+
+def to_json(found: list[tuple[str, list[Problem]]], repaired: bool) -> dict[str, Any]:
+    rows = [
+        {
+            "part": part,
+            "where": problem.where,
+            "what": problem.what,
+            "remedy": problem.remedy,
+            "repaired": repaired and problem.repair is not None,
+        }
+        for part, problems in found
+        for problem in problems
+    ]
+    return {"schema": 1, "rows": rows}

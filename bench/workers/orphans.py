@@ -1,0 +1,51 @@
+"""Processes that outlived the bench that started them, found by their environment rather than by their group.
+
+A worker ends by itself when its parent does. What is left can only be one that was stopped or hangs outside Python, or
+a process that a family's code started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable
+
+import psutil
+
+VARIABLE = "BENCH_WORKER_OF"
+
+
+def new_tag() -> str:
+    """What the workers of one pool, and all that they start, carry in VARIABLE: the owner and an id of the pool."""
+    return f"{os.getpid()}:{psutil.Process().create_time():.2f}:{uuid.uuid4().hex[:8]}"
+
+
+def reap() -> list[int]:
+    """End every process whose owner is gone; returns their ids."""
+    return _end(lambda tag: not _alive(tag))
+
+
+def reap_pool(tag: str) -> list[int]:
+    """End what still runs of one pool; returns the ids."""
+    return _end(lambda other: other == tag)
+
+
+def _end(unwanted: Callable[[str], bool]) -> list[int]:
+    ended = []
+    for process in psutil.process_iter():
+        # Processes of other users cannot be read, and are none of ours; some end while they are looked at.
+        with contextlib.suppress(psutil.Error, OSError):
+            tag = process.environ().get(VARIABLE)
+            if tag and process.pid != os.getpid() and unwanted(tag):
+                process.kill()
+                ended.append(process)
+    psutil.wait_procs(ended, timeout=5)
+    return [process.pid for process in ended]
+
+
+def _alive(tag: str) -> bool:
+    pid, _, rest = tag.partition(":")
+    with contextlib.suppress(psutil.Error, ValueError):
+        return f"{psutil.Process(int(pid)).create_time():.2f}" == rest.partition(":")[0]
+    return False
