@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Session:
     """What the families of one command share: the sealed data, the storage, one warm pool, each made when needed."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, stop: StopSignal) -> None:
         from rich.console import Console
 
         from bench.holdout.seal import ensure
@@ -35,6 +35,7 @@ class Session:
         self.options = options
         self.home: Path = options.home
         _check_writable(self.home)
+        disk.wait_for_room(self.home, say, lambda: stop.asked)
         self.sealed: Sealed = ensure(self.home, options.dataset, options.data_dir, say)
         self.store: Store = Store(self.home, options.storage)
         self.console = Console(stderr=True)
@@ -69,7 +70,7 @@ def run_families(options: argparse.Namespace, families: list[Family], search_fir
     if options.study and len(families) > 1:
         raise UsageError(f"--study names one study, but {len(families)} families were given; search them one by one.")
     with StopSignal() as stop:
-        session = Session(options)
+        session = Session(options, stop)
         try:
             with open_screen(session.console) as screen:
                 documents = [_run_one(session, family, search_first, screen, stop) for family in families]

@@ -86,7 +86,7 @@ def studies_table(rows: Sequence[Mapping[str, Any]], width: int) -> RenderableTy
     for row in rows:
         best = "" if row["best_val_accuracy"] is None else f"{100 * row['best_val_accuracy']:.2f}"
         cells = (trials_cell(row), best, duration(row["seconds"]))
-        table.add_row(*(Text(one_line(str(row[name]))) for name in names), *cells, str(row["state"]))
+        table.add_row(*(Text(one_line(str(row[name]))) for name in names), *cells, Text(one_line(row["state"])))
     return table
 
 

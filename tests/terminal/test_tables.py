@@ -50,7 +50,15 @@ def test_trials_show_every_state_with_its_reason_and_hostile_text_as_text():
 
 
 def test_studies_and_families_show_hostile_names_as_text():
-    row = {"study": HOSTILE, "dataset": HOSTILE, "family": HOSTILE, "trials": 5, "pruned": 1, "failed": 0}
+    row = {
+        "study": HOSTILE,
+        "dataset": HOSTILE,
+        "family": HOSTILE,
+        "trials": 5,
+        "pruned": 1,
+        "failed": 0,
+        "state": HOSTILE,
+    }
     assert shows_safely(render(studies_table([{**row, "best_val_accuracy": None, "seconds": 3.0}], 160), 160))
     assert shows_safely(render(families_table([{"family": HOSTILE, "about": HOSTILE, "parameters": [HOSTILE]}]), 160))
 
