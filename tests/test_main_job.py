@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -263,3 +264,23 @@ def test_help_and_tables_load_nothing_heavy(home):
         rest = [*arguments, "--home", str(home)] if arguments != ["--help"] else arguments
         run = subprocess.run([sys.executable, "-c", code, *rest], capture_output=True, text=True, env=os.environ)
         assert run.stderr.strip().endswith("[]"), (arguments, run.stderr)
+
+
+def test_other_versions_are_refused_until_accepted_and_kept_in_the_record(home, tmp_path):
+    from bench.store import Store
+
+    copy = shutil.copytree(home, tmp_path / "home")
+    store = Store(copy)
+    settings = store.settings("digits-mlp")
+    old = {**settings["versions"], "keras": "3.0.0"}
+    store.change("digits-mlp", {**settings, "versions": old})
+    options = ["search", "mlp", "--dataset", "digits", "--no-final"]
+    assert bench(copy, *options, "--trials", "5").returncode == 0, "nothing is left to train, so nothing is refused"
+    refused = bench(copy, *options, "--trials", "6", check=False)
+    assert refused.returncode == 2
+    assert "--accept versions" in refused.stderr
+    bench(copy, *options, "--trials", "6", "--accept", "versions")
+    now = store.settings("digits-mlp")
+    store.close()
+    assert now["versions"] == settings["versions"]
+    assert now["accepted"] == [{"versions": old, "trials": 5}]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -163,7 +164,7 @@ def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str 
         final = results.read_final(folder)
         correct = results.read_correct(home, final)
         shape = _probabilities_shape(folder / "predictions.npz")
-    except (BenchError, OSError, ValueError, KeyError) as error:
+    except (BenchError, BadZipFile, OSError, ValueError, KeyError) as error:
         return str(error)
     if correct.shape != (len(final.seeds), final.test_images) or shape[:2] != correct.shape:
         return f"predictions have shape {shape}, but there are {len(final.seeds)} seeds x {final.test_images} images"
@@ -220,7 +221,7 @@ def _seal_problem(folder: Path) -> str | None:
             return "train.npz or test.npz is missing or has another size than was sealed"
         if checksum_of(sealed) != sealed.checksum:
             return f"the images or labels are not those that were sealed ({sealed.checksum[:12]})"
-    except (BenchError, OSError, ValueError, KeyError) as error:
+    except (BenchError, BadZipFile, OSError, ValueError, KeyError) as error:
         return str(error)
     return None
 

@@ -1,0 +1,199 @@
+"""`bench fsck` sees every change to what was stored, mends what can be mended, and sets the rest aside."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+BENCH = [sys.executable, "-m", "bench"]
+
+
+def bench(home, *arguments):
+    run = subprocess.run([*BENCH, *arguments, "--home", str(home)], capture_output=True, text=True)
+    assert "Traceback" not in run.stderr, run.stderr
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    home = tmp_path_factory.mktemp("made")
+    options = ["--dataset", "digits", "--trials", "2", "--seeds", "2", "--workers", "1", "--range", "epochs=1:12"]
+    run = bench(home, "search", "mlp", *options)
+    assert run.returncode == 0, run.stderr
+    return home
+
+
+@pytest.fixture
+def home(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "home")
+
+
+def one(home, pattern):
+    (path,) = home.glob(pattern)
+    return path
+
+
+def test_a_home_as_it_was_made_is_clean(home):
+    run = bench(home, "fsck")
+    assert run.returncode == 0
+    assert [line.split()[-1] for line in run.stdout.splitlines()] == ["ok"] * 5
+
+
+def truncate_the_storage(home):
+    path = home / "bench.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def put_something_else_in_place_of_the_storage(home):
+    (home / "bench.db").write_text("not a database at all, " * 100)
+
+
+def change_a_manifest(home):
+    path = one(home, "results/digits/mlp/*/manifest.json")
+    path.write_text(path.read_text().replace('"precision"', '"precision "'))
+
+
+def change_a_result(home):
+    path = one(home, "results/digits/mlp/*/result.json")
+    document = json.loads(path.read_text())
+    document["test_accuracy"] = 0.999
+    path.write_text(json.dumps(document))
+
+
+def cut_the_predictions(home):
+    path = one(home, "results/digits/mlp/*/predictions.npz")
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def lose_the_model(home):
+    one(home, "results/digits/mlp/*/model.keras").unlink()
+
+
+def change_a_sealed_image(home):
+    path = one(home, "cache/*/train.npz")
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 1
+    path.write_bytes(data)
+
+
+def break_a_seal(home):
+    one(home, "cache/*/seal.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "part", "gone"),
+    [
+        (truncate_the_storage, "storage", "bench.db"),
+        (put_something_else_in_place_of_the_storage, "storage", "bench.db"),
+        (change_a_manifest, "results", "results/digits/mlp/*/manifest.json"),
+        (change_a_result, "results", "results/digits/mlp/*/manifest.json"),
+        (cut_the_predictions, "results", "results/digits/mlp/*/manifest.json"),
+        (lose_the_model, "results", "results/digits/mlp/*/manifest.json"),
+        (change_a_sealed_image, "sealed data", "cache/*/seal.json"),
+        (break_a_seal, "sealed data", "cache/*/seal.json"),
+    ],
+)
+def test_damage_is_seen_then_set_aside_and_the_home_works_again(home, damage, part, gone):
+    damage(home)
+    seen = bench(home, "fsck", "--json")
+    assert seen.returncode == 3
+    assert part in {row["part"] for row in json.loads(seen.stdout)["rows"]}
+    assert list(home.glob(gone)), "a check alone must change nothing"
+    bench(home, "fsck", "--repair")
+    assert not list(home.glob(gone))
+    assert list((home / "quarantine").glob(f"*/{gone}"))
+    assert bench(home, "fsck").returncode == 0
+    assert bench(home, "leaderboard", "--dataset", "digits").returncode == 0
+    assert bench(home, "studies").returncode == 0
+
+
+def test_a_torn_ledger_line_is_closed_off_and_a_broken_one_is_left_to_the_user(home):
+    path = home / "ledger.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"event": "lo')
+    assert bench(home, "fsck", "--repair").returncode == 0
+    assert path.read_bytes().startswith(whole)
+    assert bench(home, "fsck").returncode == 0
+    broken = b'{"event": "lo\n' + whole
+    path.write_bytes(broken)
+    run = bench(home, "fsck", "--repair")
+    assert run.returncode == 3
+    assert "restore it from a copy" in run.stdout
+    assert path.read_bytes() == broken
+
+
+def test_a_final_whose_look_is_not_in_the_ledger_is_named(home):
+    (home / "ledger.jsonl").write_text("")
+    run = bench(home, "fsck")
+    assert run.returncode == 3
+    assert "no look is noted" in run.stdout
+
+
+def test_leftovers_of_a_kill_are_removed_but_not_what_may_be_under_way(home):
+    old, new = home / "results" / ".result.json.abc.tmp", home / "results" / ".result.json.def.tmp"
+    models = home / "work" / "digits-mlp"
+    models.mkdir(parents=True)
+    (models / "seed-0.keras").write_bytes(b"weights")
+    for path in (old, new):
+        path.write_text("{")
+    then = time.time() - 3600
+    os.utime(old, (then, then))
+    bench(home, "fsck", "--repair")
+    assert (old.exists(), new.exists(), models.exists()) == (False, True, False)
+
+
+def test_a_database_of_a_newer_schema_is_refused_with_the_way_out(home):
+    with sqlite3.connect(home / "bench.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v99.9.a'")
+    connection.close()
+    for command in (["studies"], ["search", "mlp", "--dataset", "digits", "--trials", "3"], ["fsck"]):
+        run = bench(home, *command)
+        assert run.returncode == 3
+        assert "--home" in run.stderr + run.stdout
+
+
+def test_a_study_is_deleted_with_its_files_only_when_that_is_said(home):
+    asked = bench(home, "studies", "rm", "digits-mlp")
+    assert asked.returncode == 2
+    assert "--yes" in asked.stderr
+    assert "Did you mean digits-mlp?" in bench(home, "studies", "rm", "digits-mpl").stderr
+    looks = (home / "ledger.jsonl").read_bytes()
+    assert bench(home, "studies", "rm", "digits-mlp", "--yes").returncode == 0
+    assert json.loads(bench(home, "studies", "--json").stdout)["rows"] == []
+    assert json.loads(bench(home, "leaderboard", "--dataset", "digits", "--json").stdout)["rows"] == []
+    assert not list(home.glob("results/digits/mlp/*/model.keras"))
+    assert (home / "ledger.jsonl").read_bytes() == looks
+    assert bench(home, "fsck").returncode == 0
+
+
+def test_the_state_of_a_study_is_listed(home):
+    from bench.store import Store
+
+    (row,) = json.loads(bench(home, "studies", "--json").stdout)["rows"]
+    assert row["state"] == "tested"
+    store = Store(home)
+    settings = store.settings("digits-mlp")
+    store.create("other", settings)
+    store.close()
+    states = {row["study"]: row["state"] for row in json.loads(bench(home, "studies", "--json").stdout)["rows"]}
+    assert states == {"digits-mlp": "tested", "other": "searched"}
+
+
+def test_stored_probabilities_are_what_the_result_was_made_from(home):
+    """A repacked file has another hash, whatever it holds."""
+    path = one(home, "results/digits/mlp/*/predictions.npz")
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **arrays)
+    run = bench(home, "fsck")
+    assert run.returncode == 3
+    assert "is not what the result was made from" in run.stdout

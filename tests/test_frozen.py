@@ -1,0 +1,43 @@
+"""A study keeps what it was made with; a difference is shown with both values and the ways out."""
+
+import pytest
+
+from bench import frozen
+from bench.errors import FrozenStudy
+from bench.family import load
+from bench.space import Int
+
+SETTINGS = {"seed": 0, "sampler": "tpe", "space": load("mlp").space.describe(), "versions": {"keras": "3.15.1"}}
+
+
+def test_equal_settings_and_those_not_asked_for_pass():
+    frozen.check("s", SETTINGS, {"seed": 0, "sampler": None, "space": load("mlp").space.describe()})
+
+
+def test_every_difference_is_listed_with_both_values():
+    space = load("mlp").space.override({"depth": "2"}, {"width": "64:128"})
+    with pytest.raises(FrozenStudy) as caught:
+        frozen.check("s", SETTINGS, {"seed": 7, "sampler": "random", "space": space.describe()})
+    rows = [" ".join(line.split()) for line in str(caught.value).splitlines()]
+    assert "seed 0 7" in rows
+    assert "sampler tpe random" in rows
+    assert "space of depth 1 to 3 2 (fixed)" in rows
+    assert any(row.startswith("space of width 128 to 768") and row.endswith("64 to 128 (log)") for row in rows)
+    assert "--study NAME" in rows[-1]
+    assert "--accept" not in rows[-1]
+
+
+def test_a_harmless_difference_names_how_to_accept_it():
+    with pytest.raises(FrozenStudy, match=r"keras +3\.15\.1 +3\.16\.0(.|\n)*--accept versions"):
+        frozen.check("s", SETTINGS, {"versions": {"keras": "3.16.0"}})
+
+
+def test_domains_are_said_in_words():
+    from bench.space import Choice, Float, SearchSpace, When
+
+    space = SearchSpace(
+        {"a": Choice("x", "y"), "b": When("a", ("x",), Float(0.1, 1.0, log=True)), "c": Int(1, 3), "epochs": Int(1, 2)}
+    )
+    said = {name: frozen.words(described) for name, described in space.describe().items()}
+    assert said == {"a": "one of x, y", "b": "0.1 to 1.0 (log) when a is x", "c": "1 to 3", "epochs": "1 to 2"}
+    assert frozen.words(None) == "absent"
