@@ -1,6 +1,6 @@
 """Points at which a test can kill this process, one beside every write.
 
-BENCH_FAILPOINT=name kills at that point, name:3 when it is reached for the third time. A kill is SIGKILL, so nothing
+BENCH_FAILPOINT=name kills at that point, name#3 when it is reached for the third time. A kill is SIGKILL, so nothing
 after it runs: neither `finally` nor a flush.
 """
 
@@ -18,7 +18,7 @@ def reach(point: str) -> None:
     wanted = os.environ.get("BENCH_FAILPOINT")
     if wanted is None:
         return
-    name, _, count = wanted.partition(":")
+    name, _, count = wanted.partition("#")
     if name == point:
         _reached[point] += 1
         if _reached[point] == int(count or 1):

@@ -24,6 +24,7 @@ from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -141,6 +142,21 @@ class Store:
             wait_for_room: called when the disk is full, before the write is tried again.
         """
         return Writer(self._storage, study, space, wait_for_room)
+
+
+def problem_of(home: Path, url: str | None = None) -> str | None:
+    """Why the storage cannot be read and written, or None; leaves it as it is."""
+    try:
+        engine = create_engine(url or f"sqlite:///{home / 'bench.db'}")
+        with engine.connect() as connection:
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+            connection.rollback()
+        engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        return f"{_inert(url) if url else home / 'bench.db'} {_why(error)}"
+    return None
 
 
 def _inert(url: str) -> str:

@@ -205,12 +205,17 @@ def _settings(
 
 
 def measured_precision(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> str:
+    """What `auto` chooses on this device."""
+    return probe(pool, subscribers).precision
+
+
+def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
     """Let the first worker that is ready measure whether bfloat16 pays on its device."""
     asked: int | None = None
     while True:
         for worker, message in pool.poll(1.0):
             if isinstance(message, Probed):
-                return message.precision
+                return message
             if isinstance(message, Lost) and worker == asked:
                 asked = None
             if isinstance(message, Ready):
