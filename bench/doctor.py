@@ -131,7 +131,7 @@ def data(home: Path, data_dir: Path | None) -> Iterator[Check]:
         elif name in sealed:
             yield Check("data", name, "ok", f"sealed in {sealed[name].folder}")
         else:
-            said = "not on disk; fetched when it is asked for"
+            said = "not on disk"
             said += " (else the built-in digits are used)" if name == "mnist" else ""
             yield Check("data", name, "note", said, known.how_to_get)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.commands.chain import load_families, run_families
-from bench.commands.common import print_json, say
+from bench.commands.chain import Session, load_families, run_families
+from bench.commands.common import console, print_json, say
 from bench.commands.options import add_seeds, add_study, add_workers, duration, pair, positive
 from bench.frozen import HARMLESS
 
@@ -37,7 +37,9 @@ def arguments(search: argparse.ArgumentParser) -> None:
     add_workers(search)
     add_seeds(search)
     search.add_argument("--no-final", action="store_true", help="stop after the search; the test set stays sealed")
-    search.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
+    search.add_argument(
+        "--dry-run", action="store_true", help="say what would run and how long it would take, and run nothing"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -49,26 +51,58 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
-    from bench.holdout.seal import ensure
-    from bench.workers.devices import places
+    """Measures in a worker, and writes nothing to the storage."""
+    from bench.terminal.plan import plan_lines
+    from bench.workers.stop import StopSignal
 
-    sealed = ensure(options.home, options.dataset, options.data_dir, say)
-    where = places(options.workers, options.gpus, options.per_gpu)
-    plan = {
-        "schema": 1,
-        "dataset": sealed.name,
-        "train": sealed.n_train,
-        "validation": sealed.n_validation,
-        "test": sealed.n_test,
-        "workers": len(where),
-        "trials": options.trials,
-        "families": [{"family": f.name, "space": f.space.describe(), "reference": f.reference} for f in families],
-    }
+    with StopSignal() as stop:
+        session = Session(options, stop)
+        try:
+            plans = [_plan(options, session, family) for family in families]
+        finally:
+            session.close()
     if options.json:
-        print_json(plan)
+        print_json(plans[0] if len(plans) == 1 else {"schema": 1, "plans": plans})
         return
-    print(
-        f"{sealed.name}: {sealed.n_train:,} train, {sealed.n_validation:,} validation, {sealed.n_test:,} test (sealed)"
-    )
-    for family in families:
-        print(f"{family.name}: {options.trials} trials on {len(where)} workers; {', '.join(family.space.domains)}")
+    for plan in plans:
+        console().print(plan_lines(plan))
+
+
+def _plan(options: argparse.Namespace, session: Session, family: Family) -> dict[str, Any]:
+    from bench.estimate import estimate
+    from bench.study import measured_precision
+
+    sealed, study = session.sealed, session.study_name(family)
+    settings = session.store.settings(study)
+    done = len([t for t in session.store.trials(study) if t.state != "running"]) if settings else 0
+    say(f"measuring the smallest and the largest {family.name} ...")
+    precision = settings["precision"] if settings else options.precision or "auto"
+    if precision == "auto":
+        precision = measured_precision(session.pool())
+    pruner = settings["pruner"] if settings else options.pruner or "asha"
+    left = max(options.trials - done, 0)
+    seeds = 0 if options.no_final else options.seeds
+    found = estimate(family, sealed, session.pool(), precision, left, seeds, pruner != "none")
+    return {
+        "schema": 1,
+        "study": study,
+        "family": family.name,
+        "exists": settings is not None,
+        "trials": {"target": options.trials, "finished": done, "left": left},
+        "seeds": seeds,
+        "dataset": sealed.name,
+        "data_checksum": sealed.checksum,
+        "split_fingerprint": sealed.split_fingerprint,
+        "images": {"train": sealed.n_train, "validation": sealed.n_validation, "test": sealed.n_test},
+        "workers": len(session.pool()),
+        "device": session.pool().device_of(0),
+        "frozen": {
+            "sampler": settings["sampler"] if settings else options.sampler or "tpe",
+            "pruner": pruner,
+            "precision": precision,
+            "seed": settings["seed"] if settings else options.seed or 0,
+        },
+        "space": family.space.describe(),
+        "reference": dict(family.reference) if family.reference else None,
+        **found.to_json(),
+    }

@@ -50,6 +50,14 @@ def make_trainer(
     return loop(model, data, Recipe.of(config), seed, time.perf_counter() - began)
 
 
+def count_parameters(
+    family: Family, config: Mapping[str, Value], image_shape: tuple[int, int, int], classes: int
+) -> int:
+    """Weights of the model that the family builds of a configuration, trainable or not."""
+    keras.backend.clear_session(free_memory=False)
+    return int(family.build(dict(config), image_shape, classes).count_params())
+
+
 def make_optimizer(recipe: Recipe) -> Any:
     """The Keras optimizer of a recipe; its learning rate is a variable that the loop sets at every step."""
     decay = {"weight_decay": recipe.weight_decay} if recipe.weight_decay else {}

@@ -54,6 +54,23 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Size:
+    """Ask a worker how many parameters the models of these configurations have; nothing is trained."""
+
+    family: Path
+    configs: tuple[Mapping[str, Value], ...]
+    precision: str
+
+
+@dataclass(frozen=True)
+class Sized:
+    """Parameters, in the order asked; or the first problem, in the family's own words."""
+
+    parameters: tuple[int, ...]
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Decide:
     """The answer to `AtRung` (go or prune), or at any time 'stop' with the reason that the record gets."""
 
@@ -122,5 +139,5 @@ class Lost:
     detail: str
 
 
-ToWorker = Setup | Job | Probe | Decide
-FromWorker = Ready | Probed | Progress | AtRung | Done | Lost
+ToWorker = Setup | Job | Probe | Size | Decide
+FromWorker = Ready | Probed | Sized | Progress | AtRung | Done | Lost

@@ -16,12 +16,26 @@ import time
 import traceback
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import guard
 from bench.errors import SealError
 from bench.records import Phases
-from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Probe, Probed, Progress, Ready, Setup
+from bench.workers.messages import (
+    AtRung,
+    Decide,
+    Done,
+    FromWorker,
+    Job,
+    Probe,
+    Probed,
+    Progress,
+    Ready,
+    Setup,
+    Size,
+    Sized,
+)
 from bench.workers.stop import SIGNALS, end_with_parent
 
 if TYPE_CHECKING:
@@ -78,12 +92,27 @@ class Worker:
                 from bench.training.precision import measure
 
                 self._send(Probed(*measure()))
+            elif isinstance(message, Size):
+                self._send(self._size(message))
             elif isinstance(message, Job):
                 self._stop = None
                 waited = time.perf_counter() - self._idle_since if self._idle_since else 0.0
                 self._send(self._run(message, waited))
                 gc.collect()  # a model is full of cycles
                 self._idle_since = time.perf_counter()
+
+    def _size(self, asked: Size) -> Sized:
+        from bench.training.tensorflow import count_parameters
+
+        found = []
+        try:
+            for config in asked.configs:
+                image_shape = self._arrays.train[0].shape[1:]
+                found.append(count_parameters(self._family(asked.family), config, image_shape, self._arrays.classes))
+        except Exception as error:
+            traceback.print_exc()
+            return Sized((), _first_line(error))
+        return Sized(tuple(found))
 
     def _data(self, job: Job) -> Data:
         from bench.training.interface import Data
@@ -100,7 +129,7 @@ class Worker:
 
         run = _Run(self, job, waited)
         try:
-            return run.train(self._data(job), self._family(job))
+            return run.train(self._data(job), self._family(job.family))
         except Stopped:
             reason = self._stop.reason if self._stop else None
             return run.done("failed" if reason else "stopped", reason=reason)
@@ -116,12 +145,12 @@ class Worker:
                 return run.done("failed", reason="out of memory", detail=_first_line(error))
             return run.done("failed", reason="error", detail=_first_line(error))
 
-    def _family(self, job: Job) -> Any:
+    def _family(self, path: Path) -> Any:
         from bench.family import load_file
 
-        if job.family not in self._families:
-            self._families[job.family] = load_file(job.family)
-        return self._families[job.family]
+        if path not in self._families:
+            self._families[path] = load_file(path)
+        return self._families[path]
 
     def decision(self, number: int) -> Decide:
         """Block until the parent says how trial `number` goes on."""
