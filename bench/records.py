@@ -13,6 +13,7 @@ from bench.space import Value
 
 State = Literal["running", "complete", "pruned", "failed"]
 Reason = Literal["diverged", "out of memory", "timed out", "hung", "crashed", "killed", "broke the seal", "error"]
+Cells = tuple[tuple[int, int, int], ...]  # of a confusion matrix: (true label, predicted label, images), without zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class Trial:
 
     `val_accuracy` is the accuracy at exactly `epochs` for a complete trial, the last one reported for a pruned trial,
     None for a failed one. `curve` holds (nominal samples, validation accuracy) at every rung reached, and at its end if
-    it is complete. `elapsed` is the study's search time when the trial ended, earlier processes counted.
+    it is complete. `elapsed` is the study's search time when the trial ended, earlier processes counted. `confusion`
+    holds the non-zero cells (true label, predicted label, images) of the last evaluation on validation images, which at
+    an early rung may be half of them; None for a failed trial and for a retraining, which has no evaluation.
     """
 
     number: int
@@ -53,6 +56,7 @@ class Trial:
     seed: int | None = None
     attempts: int = 1
     elapsed: float | None = None
+    confusion: Cells | None = None
 
     @property
     def rungs(self) -> tuple[tuple[int, float], ...]:

@@ -292,5 +292,7 @@ def _read(stored: FrozenTrial) -> Trial:
     own = json.loads(stored.user_attrs.get(ATTRIBUTE, "{}"))
     own.setdefault("params", dict(stored.params))
     own["seconds"] = Phases(**own.get("seconds", {}))
+    if own.get("confusion") is not None:  # records of older versions have none
+        own["confusion"] = tuple((true, predicted, images) for true, predicted, images in own["confusion"])
     own["curve"] = tuple(sorted(stored.intermediate_values.items()))
     return Trial(number=stored.number, state=NAMES.get(stored.state, "running"), **own)

@@ -1,8 +1,10 @@
 """The storage is Optuna's own: written by bench, read back by bench and by a plain Optuna client."""
 
+import json
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -11,13 +13,13 @@ import pytest
 from bench.errors import RecordError, UsageError
 from bench.family import load
 from bench.records import Finished, Paused, Phases, Reported, Started, Trial
-from bench.store import Store
+from bench.store import Store, _read
 
 FAMILY = load("cnn")
 PARAMS = {**FAMILY.reference, "optimizer": "sgd", "momentum": 0.9}
 DONE = Trial(
     0, "complete", PARAMS, 0.97, 4096, Phases(0.1, 0.2, 3.0, 0.4, 0.5), 1, None, None,
-    ((1000, 0.9), (4000, 0.97)), 1234, 77, 1,
+    ((1000, 0.9), (4000, 0.97)), 1234, 77, 1, 12.5, ((0, 0, 60), (1, 0, 2), (1, 1, 58)),
 )  # fmt: skip
 
 
@@ -38,6 +40,16 @@ def write(store, *events):
 def test_a_finished_trial_reads_back_as_it_was(store):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Reported(0, 1, 1000, 0.9), Finished(DONE))
     assert store.trials("digits-cnn") == [DONE]
+
+
+def test_a_record_that_was_written_before_confusions_were_kept_is_read_without_one(store):
+    write(store, Started(0, PARAMS, 1, 4000, 1, 77), Finished(DONE))
+    (stored,) = store._storage.get_all_trials(store._storage.get_study_id_from_name("digits-cnn"))
+    assert '"confusion": [[0, 0, 60], ' in stored.user_attrs["bench"]  # within the one record, no write of its own
+    old = json.loads(stored.user_attrs["bench"])
+    del old["confusion"]
+    stored.user_attrs["bench"] = json.dumps(old)
+    assert _read(stored) == replace(DONE, confusion=None)
 
 
 def test_states_and_values_are_optunas_own(store, tmp_path):

@@ -183,6 +183,7 @@ class LocalDriver:
             Trial(
                 run.number, state, run.params, done.val_accuracy, done.samples, done.seconds, run.worker,
                 done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
+                confusion=done.confusion,
             )
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.records import Phases, Reason
+from bench.records import Cells, Phases, Reason
 from bench.space import Value
 
 
@@ -129,6 +129,7 @@ class Done:
     reason: Reason | None = None
     detail: str | None = None
     losses: tuple[tuple[int, float], ...] = ()
+    confusion: Cells | None = None
 
 
 @dataclass(frozen=True)

@@ -245,6 +245,7 @@ class _Run:
             reason,
             detail,
             tuple(self._losses),
+            trainer.confusion() if trainer and verdict != "failed" else None,
         )
 
 
