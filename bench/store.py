@@ -25,7 +25,6 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench import failpoints
@@ -33,6 +32,7 @@ from bench.disk import is_full
 from bench.errors import BenchError, RecordError, UsageError
 from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
+from bench.urls import inert
 
 ATTRIBUTE = "bench"
 RETRY_SECONDS = 1.0
@@ -72,7 +72,7 @@ class Store:
                     raise RecordError(
                         f"{path} cannot be used as a storage: {error}. Move it away or use --home."
                     ) from error
-                raise UsageError(f"--storage {_inert(url)} {_why(error)}") from None
+                raise UsageError(f"--storage {inert(url)} {_why(error)}") from None
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -155,16 +155,8 @@ def problem_of(home: Path, url: str | None = None) -> str | None:
             connection.rollback()
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        return f"{_inert(url) if url else home / 'bench.db'} {_why(error)}"
+        return f"{inert(url) if url else home / 'bench.db'} {_why(error)}"
     return None
-
-
-def _inert(url: str) -> str:
-    """The URL without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return "URL"  # what does not parse may still hold a password
 
 
 def _why(error: BaseException) -> str:

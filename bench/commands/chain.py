@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import disk
-from bench.commands.common import print_json, say
+from bench.commands.common import console, print_json, say, waiting
 from bench.errors import FrozenStudy, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -29,15 +29,17 @@ class Session:
     def __init__(self, options: argparse.Namespace, stop: StopSignal) -> None:
         from rich.console import Console
 
-        from bench.holdout.seal import ensure
-        from bench.store import Store
-
         self.options = options
         self.home: Path = options.home
         _check_writable(self.home)
         disk.wait_for_room(self.home, say, lambda: stop.asked)
-        self.sealed: Sealed = ensure(self.home, options.dataset, options.data_dir, say)
-        self.store: Store = Store(self.home, options.storage)
+        with waiting(options, f"looking for {options.dataset or 'mnist'}") as wait:
+            from bench.holdout.seal import ensure
+            from bench.store import Store
+
+            self.sealed: Sealed = ensure(self.home, options.dataset, options.data_dir, say, wait.step)
+            wait.step("opening the storage")
+            self.store: Store = Store(self.home, options.storage)
         self.console = Console(stderr=True)
         self._pool: Pool | None = None
 
@@ -72,14 +74,14 @@ def run_families(options: argparse.Namespace, families: list[Family], search_fir
     with StopSignal() as stop:
         session = Session(options, stop)
         try:
-            with open_screen(session.console) as screen:
+            with open_screen(session.console, quiet=options.quiet) as screen:
                 documents = [_run_one(session, family, search_first, screen, stop) for family in families]
         finally:
             session.close()
     if options.json:
         print_json(documents[0] if len(documents) == 1 else {"schema": 1, "searches": documents})
     else:
-        _print_summary(session, documents)
+        _print_summary(documents)
 
 
 def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> dict[str, Any]:
@@ -185,10 +187,10 @@ def _row_of(session: Session, stored: Final) -> dict[str, Any] | None:
     return next((row for row in rows if row["study"] == stored.study and row["family"] == stored.family), None)
 
 
-def _print_summary(session: Session, documents: list[dict[str, Any]]) -> None:
+def _print_summary(documents: list[dict[str, Any]]) -> None:
     from bench.terminal.summary import summary
 
-    out = session.console
+    out = console()
     for document in documents:
         out.print(summary(document))
 

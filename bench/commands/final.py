@@ -8,8 +8,14 @@ from bench.commands.chain import load_families, run_families
 from bench.commands.options import add_seeds, add_study, add_workers
 
 
+EXAMPLES = """
+  bench final cnn                         the second half of `bench search cnn`
+  bench final cnn mlp --seeds 10          ten runs of each winner
+"""
+
+
 def arguments(final: argparse.ArgumentParser) -> None:
-    final.add_argument("families", nargs="+", metavar="FAMILY")
+    final.add_argument("families", nargs="+", metavar="FAMILY", help="a name, a path of a family file, or all")
     add_study(final)
     add_seeds(final)
     add_workers(final)
