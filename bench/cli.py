@@ -22,6 +22,7 @@ COMMANDS = (
     "studies",
     "families",
     "datasets",
+    "dashboard",
     "doctor",
     "fsck",
     "config",

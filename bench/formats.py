@@ -35,7 +35,7 @@ def to_csv(board: Board) -> str:
     for row in board.rows:
         cells: list[Any] = []
         for name in board.columns:
-            cells += list(row[name] or (None, None)) if name.endswith("ci95") else [_cell(row[name])]
+            cells += list(row[name] or (None, None)) if name.endswith("ci95") else [csv_cell(row[name])]
         writer.writerow(cells)
     return out.getvalue()
 
@@ -84,6 +84,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def printable(text: str) -> str:
+    """Text whose control characters, line ends among them, are replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _family(row: Row) -> str:
     return str(row["family"]) if row["engine"] == "optuna" else f"{row['family']} ({row['engine']})"
 
@@ -108,16 +113,17 @@ def trials_cell(row: Row) -> str:
     return f"{row['trials']} ({', '.join(out)})" if out else str(row["trials"])
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A value that a spreadsheet shows and does not run."""
     if not isinstance(value, str):
         return value
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+    text = printable(value)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _inert(text: str) -> str:
     """Text that stays text in a Markdown table."""
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    text = printable(text)
     for mark in "\\`|*_[]<>":
-        printable = printable.replace(mark, f"\\{mark}")
-    return printable
+        text = text.replace(mark, f"\\{mark}")
+    return text

@@ -72,7 +72,7 @@ class Store:
                     raise RecordError(
                         f"{path} cannot be used as a storage: {error}. Move it away or use --home."
                     ) from error
-                raise UsageError(f"--storage {inert(url)} {_why(error)}") from None
+                raise UsageError(f"--storage {inert(url)} {why(error)}") from None
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -120,7 +120,7 @@ class Store:
     def trials(self, study: str) -> list[Trial]:
         """Every trial, in order of number."""
         study_id = self._storage.get_study_id_from_name(study)
-        return [_read(row) for row in self._storage.get_all_trials(study_id, deepcopy=False)]
+        return [trial_of(row) for row in self._storage.get_all_trials(study_id, deepcopy=False)]
 
     def set_seconds(self, study: str, seconds: float) -> None:
         """Remember the wall time that all searches of this study took together."""
@@ -155,11 +155,12 @@ def problem_of(home: Path, url: str | None = None) -> str | None:
             connection.rollback()
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        return f"{inert(url) if url else home / 'bench.db'} {_why(error)}"
+        return f"{inert(url) if url else home / 'bench.db'} {why(error)}"
     return None
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
+    """What is wrong with a storage, to follow its name."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return f"cannot be used: {first}. A storage is written like sqlite:///path/to/file.db."
 
@@ -183,7 +184,7 @@ class Writer:
                 return self._write(event)
             except (StorageInternalError, SQLAlchemyError) as error:
                 if not is_full(error):
-                    raise BenchError(f"The storage {_why(error.__cause__ or error)}") from error
+                    raise BenchError(f"The storage {why(error.__cause__ or error)}") from error
             time.sleep(RETRY_SECONDS)  # a quota can be full while the disk is not
             self._wait_for_room()
 
@@ -280,7 +281,8 @@ def row(
         )
 
 
-def _read(stored: FrozenTrial) -> Trial:
+def trial_of(stored: FrozenTrial) -> Trial:
+    """The record that a row of Optuna's holds; of a trial that bench did not make, what Optuna knows of it."""
     own = json.loads(stored.user_attrs.get(ATTRIBUTE, "{}"))
     own.setdefault("params", dict(stored.params))
     own["seconds"] = Phases(**own.get("seconds", {}))

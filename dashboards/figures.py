@@ -83,7 +83,7 @@ def rung_survival(trials: Sequence[Trial]) -> go.Figure:
             hovertemplate=f"%{{x}}: %{{y}} {name}<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0.35)
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", range=[-0.5, max(len(names), 3) - 0.5])  # one bar alone is no wall
     figure.update_yaxes(title="trials", rangemode="tozero", tickformat="d")
     return _or_empty(figure, bool(marks) or complete > 0, "No trial has been judged yet")
 
@@ -109,7 +109,7 @@ def learning_curves(trials: Sequence[Trial]) -> go.Figure:
             legendgroup=kind,
             showlegend=kind not in named,
             legendrank=-(3 if trial is best else order[trial.state]),
-            opacity={"pruned": 0.35, "failed": 0.35}.get(kind, 0.95 if kind == "best" else 0.7),
+            opacity={"pruned": 0.45, "failed": 0.45}.get(kind, 0.95 if kind == "best" else 0.7),
             line={"color": {"best": ORANGE, "complete": BLUE}.get(kind, GREY), "width": 3 if kind == "best" else 1.5},
             marker={"size": 5},
             hovertemplate=f"trial {trial.number}, {trial.state}: %{{customdata:.2f}} % at %{{x:,}}<extra></extra>",
@@ -159,7 +159,7 @@ def _accuracy_axis(figure: go.Figure, accuracies: Sequence[float]) -> None:
         type="log",
         range=[high, low],
         tickvals=ticks,
-        ticktext=[f"{100 * (1 - error):.4g}" for error in ticks],
+        ticktext=[f"{'≥ ' if error <= LEAST_ERROR else ''}{100 * (1 - error):.4g}" for error in ticks],
         title="validation accuracy, %",
     )
 

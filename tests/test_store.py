@@ -13,7 +13,7 @@ import pytest
 from bench.errors import RecordError, UsageError
 from bench.family import load
 from bench.records import Finished, Paused, Phases, Reported, Started, Trial
-from bench.store import Store, _read
+from bench.store import Store, trial_of
 
 FAMILY = load("cnn")
 PARAMS = {**FAMILY.reference, "optimizer": "sgd", "momentum": 0.9}
@@ -37,19 +37,19 @@ def write(store, *events):
         writer(event)
 
 
-def test_a_finished_trial_reads_back_as_it_was(store):
+def test_a_finished_trialtrial_ofs_back_as_it_was(store):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Reported(0, 1, 1000, 0.9), Finished(DONE))
     assert store.trials("digits-cnn") == [DONE]
 
 
-def test_a_record_that_was_written_before_confusions_were_kept_is_read_without_one(store):
+def test_a_record_that_was_written_before_confusions_were_kept_istrial_of_without_one(store):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Finished(DONE))
     (stored,) = store._storage.get_all_trials(store._storage.get_study_id_from_name("digits-cnn"))
     assert '"confusion": [[0, 0, 60], ' in stored.user_attrs["bench"]  # within the one record, no write of its own
     old = json.loads(stored.user_attrs["bench"])
     del old["confusion"]
     stored.user_attrs["bench"] = json.dumps(old)
-    assert _read(stored) == replace(DONE, confusion=None)
+    assert trial_of(stored) == replace(DONE, confusion=None)
 
 
 def test_states_and_values_are_optunas_own(store, tmp_path):
@@ -67,7 +67,7 @@ def test_states_and_values_are_optunas_own(store, tmp_path):
     assert [t.reason for t in store.trials("digits-cnn")] == [None, None, "diverged", None]
 
 
-def test_optunas_own_command_line_reads_it(store, tmp_path):
+def test_optunas_own_command_linetrial_ofs_it(store, tmp_path):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Finished(DONE))
     url = f"sqlite:///{tmp_path}/bench.db"
     command = [str(Path(sys.executable).with_name("optuna")), "trials", "--study-name", "digits-cnn", "--storage", url]
@@ -94,7 +94,7 @@ def test_two_studies_share_one_file(store, tmp_path):
     other.close()
 
 
-def test_the_file_is_in_wal_mode_so_that_it_can_be_read_while_it_is_written(store, tmp_path):
+def test_the_file_is_in_wal_mode_so_that_it_can_betrial_of_while_it_is_written(store, tmp_path):
     connection = sqlite3.connect(tmp_path / "bench.db")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()

@@ -170,9 +170,11 @@ def _checked_manifest(path: Path, expected: str) -> bytes:
 
 def _predict(ticket: dict[str, Any], images: Any) -> Any:
     """Class probabilities of every seed's model, float32, shape (seeds, images, classes)."""
-    import keras
-
     from bench.family import load_file
+    from bench.training.imports import only_what_is_needed
+
+    with only_what_is_needed():
+        import keras
 
     load_file(Path(ticket["family"]))  # a family may register layers of its own
     scale = np.float32(1 / 255 if images.dtype == np.uint8 else 1.0)

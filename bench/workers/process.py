@@ -251,16 +251,11 @@ class _Run:
 
 def _start_framework(setup: Setup) -> str:
     """Import TensorFlow with its threads and device set; returns the device's name."""
-    # Keras imports these where they are installed, a second and 100 MB each, and does without them where not.
-    unwanted = [name for name in ("sklearn", "matplotlib", "jax", "torch", "pandas") if name not in sys.modules]
-    for name in unwanted:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
+    from bench.training.imports import only_what_is_needed
+
+    with only_what_is_needed():
         import keras  # noqa: F401
         import tensorflow as tf
-    finally:
-        for name in unwanted:
-            del sys.modules[name]
     tf.config.threading.set_intra_op_parallelism_threads(setup.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     gpus = tf.config.list_physical_devices("GPU") if setup.gpu is not None else []
