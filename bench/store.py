@@ -293,4 +293,5 @@ def _read(stored: FrozenTrial) -> Trial:
     own.setdefault("params", dict(stored.params))
     own["seconds"] = Phases(**own.get("seconds", {}))
     own["curve"] = tuple(sorted(stored.intermediate_values.items()))
+    own["losses"] = tuple((int(samples), float(loss)) for samples, loss in own.get("losses", ()))
     return Trial(number=stored.number, state=NAMES.get(stored.state, "running"), **own)

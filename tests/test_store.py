@@ -17,7 +17,7 @@ FAMILY = load("cnn")
 PARAMS = {**FAMILY.reference, "optimizer": "sgd", "momentum": 0.9}
 DONE = Trial(
     0, "complete", PARAMS, 0.97, 4096, Phases(0.1, 0.2, 3.0, 0.4, 0.5), 1, None, None,
-    ((1000, 0.9), (4000, 0.97)), 1234, 77, 1,
+    ((1000, 0.9), (4000, 0.97)), 1234, 77, 1, losses=((1000, 0.7), (4000, 0.2)),
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ class Plan:
         seconds: stop proposing and pause what runs after this long, or None.
         trial_seconds: a trial that runs longer has failed, or None.
         spent: seconds that earlier processes searched.
+        marks: nominal samples at which every trial is judged; None for the rungs of `bench.training.budget`.
     """
 
     family: Path
@@ -39,6 +40,7 @@ class Plan:
     seconds: float | None = None
     trial_seconds: float | None = None
     spent: float = 0.0
+    marks: Sequence[int] | None = None
 
 
 @dataclass
@@ -142,8 +144,8 @@ class LocalDriver:
         epochs = float(params.get("epochs", 1))
         self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic())
         self._emit(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
-        marks = tuple(rungs(plan.train_images, epochs))
-        self._pool.submit(worker, Job(number, plan.family, params, seed, plan.precision, marks))
+        marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
+        self._pool.submit(worker, Job(number, plan.family, params, seed, plan.precision, tuple(marks)))
 
     # --- hearing
 
@@ -183,6 +185,7 @@ class LocalDriver:
             Trial(
                 run.number, state, run.params, done.val_accuracy, done.samples, done.seconds, run.worker,
                 done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
+                losses=_losses_by_mark(done.losses, [samples for samples, _ in curve]),
             )
         )  # fmt: skip
 
@@ -231,6 +234,22 @@ class LocalDriver:
                 for worker in list(self._running):
                     self._pool.kill(worker)
                 deadline += GRACE_SECONDS
+
+
+def _losses_by_mark(calls: Sequence[tuple[int, float]], marks: Sequence[int]) -> tuple[tuple[int, float], ...]:
+    """(mark, mean loss since the mark before) from (samples so far, mean loss) of every graph call.
+
+    The call that reaches a mark is the last before the judgement there; no call goes on over it.
+    """
+    found, waiting = [], list(marks)
+    total, begun, before = 0.0, 0, 0
+    for samples, loss in calls:
+        total += loss * (samples - before)
+        before = samples
+        if waiting and samples >= waiting[0]:
+            found.append((waiting.pop(0), total / (samples - begun)))
+            total, begun = 0.0, samples
+    return tuple(found)
 
 
 def _failed(trial: Trial, reason: Reason, detail: str, run: _Running | None = None) -> Trial:

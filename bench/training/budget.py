@@ -30,6 +30,11 @@ def rungs(train_images: int, epochs: float) -> list[int]:
     return [mark for mark in marks if 3 * mark <= 2 * epochs * train_images]
 
 
+def epoch_marks(train_images: int, epochs: float) -> list[int]:
+    """Nominal sample counts at which a run is judged that is looked at after every epoch; its end is no mark."""
+    return [train_images * epoch for epoch in range(1, math.ceil(epochs))]
+
+
 def judged_on(samples: int, train_images: int, validation_images: int) -> int:
     """How many validation images judge a rung: below one epoch half of a large set, where seeds differ by more."""
     small = samples < train_images and validation_images >= 2 * LEAST
