@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -141,12 +141,42 @@ def _compare_all(home: Path, finals: list[Final]) -> dict[str, dict[str, Any]]:
     return {f"{a} {b}": {**asdict(found[a, b]), "p_holm": adjusted.get((a, b))} for a, b in found}
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """What the models of a final said of the test images.
+
+    Attributes:
+        probabilities: float32, shape (seeds, images, classes).
+        correct: bool, shape (seeds, images).
+        labels: int32, shape (images,); None in a file of a version that did not keep them.
+    """
+
+    probabilities: Any
+    correct: Any
+    labels: Any
+
+
+def read_predictions(home: Path, final: Final) -> Predictions:
+    """The stored predictions of a final.
+
+    Raises:
+        RecordError: they are not those that the result was made from.
+    """
+    stored = _predictions(home, final, "probabilities", "correct", "labels")
+    return Predictions(stored["probabilities"], stored["correct"], stored.get("labels"))
+
+
 def read_correct(home: Path, final: Final) -> Any:
     """The stored bool matrix, shape (seeds, images), of a final.
 
     Raises:
         RecordError: the predictions are not those that the result was made from.
     """
+    return _predictions(home, final, "correct")["correct"]
+
+
+def _predictions(home: Path, final: Final, *names: str) -> dict[str, Any]:
+    """Those of the named arrays that the file holds, read only if its hash is the result's."""
     import numpy as np
 
     path = folder(home, final.dataset, final.family, final.id) / "predictions.npz"
@@ -156,4 +186,4 @@ def read_correct(home: Path, final: Final) -> Any:
             "`bench final` again, which adds a look."
         )
     with np.load(path, allow_pickle=False) as stored:
-        return stored["correct"]
+        return {name: stored[name] for name in names if name in stored}

@@ -68,6 +68,21 @@ def test_changed_predictions_are_detected_before_they_are_compared(tmp_path):
         results.update_comparisons(tmp_path, "digits")
 
 
+def test_predictions_of_a_version_that_kept_no_labels_still_read(tmp_path):
+    answers, probabilities = random_answers(0), np.full((3, 200, 4), 0.25, np.float32)
+    final = store(tmp_path, "mlp", answers)
+    path = results.folder(tmp_path, "digits", "mlp", final.id) / "predictions.npz"
+    np.savez(path, correct=answers, probabilities=probabilities)
+    final = replace(final, predictions_sha256=sha256(path))
+    read = results.read_predictions(tmp_path, final)
+    assert read.labels is None
+    np.testing.assert_array_equal(read.correct, answers)
+    np.testing.assert_array_equal(read.probabilities, probabilities)
+    np.savez(path, correct=answers, probabilities=probabilities, labels=np.zeros(200, np.int32))
+    with pytest.raises(RecordError, match="not what the result was made from"):
+        results.read_predictions(tmp_path, final)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"schema": 99})])
 def test_a_broken_result_is_named_with_what_to_do(tmp_path, text):
     final = store(tmp_path, "mlp", random_answers(0))

@@ -131,9 +131,10 @@ def examine(ticket: dict[str, Any]) -> None:
     path = folder / "predictions.npz"
     write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities))
     with np.load(sealed.test_path, allow_pickle=False) as test:
-        labels = test["y"]
+        labels = test["y"].astype(np.int32)
     correct = probabilities.argmax(axis=2) == labels
-    write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities, correct=correct))
+    arrays = {"probabilities": probabilities, "correct": correct, "labels": labels}
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
     _checked_manifest(folder / "manifest.json", ticket["manifest_sha256"])
     write_atomic(folder / "model.keras", lambda file: file.write(Path(ticket["models"][0]).read_bytes()))
     results.write_final(home, _record(manifest, ticket, correct, sha256(path)))
