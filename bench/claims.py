@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import statistics
+from bench.mistakes import class_errors
 from bench.statistics import Comparison, Correct
 
 Verdict = Literal["supported", "not resolved", "contradicted"]
 ALPHA = 0.05
+CLASSES = 10
 WEAK = (4, 5, 8)  # the digits that the notebook names
 ALMOST_HALF = (0.40, 0.50)  # what "almost 50 %" can mean, read generously
 Labels = npt.NDArray[np.integer[Any]]
@@ -42,24 +44,28 @@ def reduction(comparison: Comparison) -> tuple[float, tuple[float, float]] | Non
     return 1 - math.exp(comparison.log_ratio), (1 - math.exp(high), 1 - math.exp(low))
 
 
-def weak_classes(mlp: Correct, labels: Labels) -> Claim:
+def weak_classes(predicted: Labels, labels: Labels) -> Claim:
     """'The dense model is weak on 4, 5 and 8': does each of them get more errors than the rest of the images?
 
     Ten classes are ten questions, so the p-values are Holm's. Supported: all three named are resolved to be harder;
     contradicted: one of them is resolved to be easier.
+
+    Args:
+        predicted: the dense model's answers, shape (seeds, images).
+        labels: in [0, 10), each there at least twice, shape (images,).
     """
-    classes = sorted({int(label) for label in labels})
+    mlp, classes = predicted == labels, range(CLASSES)
+    rates = class_errors(labels, predicted, CLASSES)
     found = [statistics.contrast(mlp, labels == c) for c in classes]
     tested = [c for c, one in zip(classes, found, strict=True) if one.tested]
     adjusted = dict(zip(tested, statistics.holm([one.p_value for one in found if one.tested]), strict=True))
     rows: list[dict[str, Any]] = []
     for c, one in zip(classes, found, strict=True):
-        rate = statistics.estimate(mlp[:, labels == c])
         rows.append(
             {
                 "class": c,
-                "error": 1 - rate.mean,
-                "error_ci95": [1 - rate.ci95[1], 1 - rate.ci95[0]],
+                "error": rates[c].rate,
+                "error_ci95": list(rates[c].ci95 or ()),
                 "against_rest": one.difference,
                 "against_rest_ci95": list(one.ci95),
                 "p_holm": adjusted.get(c),

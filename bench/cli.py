@@ -12,7 +12,18 @@ from bench.commands.options import add_everywhere
 from bench.errors import BenchError, Interrupted
 
 # In the order of the help.
-COMMANDS = ("search", "final", "leaderboard", "trials", "studies", "families", "datasets", "doctor", "fsck")
+COMMANDS = (
+    "search",
+    "final",
+    "leaderboard",
+    "reproduce",
+    "trials",
+    "studies",
+    "families",
+    "datasets",
+    "doctor",
+    "fsck",
+)
 
 # The machine's faults rather than ours: no traceback for those.
 ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)

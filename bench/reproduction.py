@@ -22,8 +22,8 @@ class Reproduced:
     Attributes:
         trial: trained on train alone, judged on validation after every epoch.
         final: its test over seeds.
-        correct: bool, shape (seeds, test images), as the exam stored it.
-        labels: of the test images, shape (test images,), as stored beside the predictions.
+        predicted: labels, shape (seeds, test images), from the probabilities that the exam stored.
+        labels: of the test images, shape (test images,), as stored beside them.
         looks: how often the test set was opened for its family.
     """
 
@@ -31,9 +31,14 @@ class Reproduced:
     precision: str
     trial: Trial
     final: Final
-    correct: Correct
+    predicted: claims.Labels
     labels: claims.Labels
     looks: int
+
+    @property
+    def correct(self) -> Correct:
+        right: Correct = self.predicted == self.labels
+        return right
 
 
 def document(dataset: str, comparable: bool, found: Sequence[Reproduced]) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def _claims(
         return []
     mlp, dropout = by_family["mlp"], by_family["mlp_dropout"]
     return [
-        claims.weak_classes(mlp.correct, mlp.labels),
+        claims.weak_classes(mlp.predicted, mlp.labels),
         claims.dropout_helps(mlp.correct, dropout.correct, mlp.labels),
         claims.halves_error(compared["cnn", "mlp"]),
     ]

@@ -23,7 +23,7 @@ def test_the_reference_of_the_built_in_family_is_the_notebooks_model(model):
 def test_a_family_of_the_same_name_that_is_another_is_refused_naming_the_value():
     family = load("mlp")
     other = replace(family, reference={**family.reference, "width": 256})
-    with pytest.raises(UsageError, match="its width is 256, not 512.*search_spaces/mlp.py"):
+    with pytest.raises(UsageError, match=r"its width is 256, not 512.*search_spaces/mlp\.py"):
         check_reference(MODELS[0], other)
     with pytest.raises(UsageError, match="must be the notebook's model"):
         check_reference(MODELS[0], replace(family, reference=None))
