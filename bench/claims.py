@@ -72,8 +72,8 @@ def weak_classes(predicted: Labels, labels: Labels) -> Claim:
             }
         )
     rows.sort(key=lambda row: (-row["error"], row["class"]))
-    harder = [row["class"] for row in rows if _sign(row["against_rest"], row["p_holm"]) > 0]
-    easier = [row["class"] for row in rows if _sign(row["against_rest"], row["p_holm"]) < 0]
+    harder = sorted(row["class"] for row in rows if _sign(row["against_rest"], row["p_holm"]) > 0)
+    easier = sorted(row["class"] for row in rows if _sign(row["against_rest"], row["p_holm"]) < 0)
     verdict = _verdict([1 if c in harder else -1 if c in easier else 0 for c in WEAK])
     together = statistics.contrast(mlp, np.isin(labels, WEAK))
     order = [row["class"] for row in rows]
@@ -109,7 +109,9 @@ def dropout_helps(mlp: Correct, dropout: Correct, labels: Labels) -> Claim:
     says = []
     for name, row in rows.items():
         change = _change(row["error_reduction"], row["error_reduction_ci95"])
-        says.append(f"On {name}: {change}, {_p(row['p_holm'])}.")
+        low, high = row["difference_ci95"]
+        points = f"{_points(row['difference'])} points of accuracy gained ({_points(low)} to {_points(high)})"
+        says.append(f"On {name}: {points}, {_p(row['p_holm'])}; {change}.")
     by_class = {
         str(c): statistics.compare(dropout[:, labels == c], mlp[:, labels == c])
         for c in WEAK
@@ -123,7 +125,7 @@ def dropout_helps(mlp: Correct, dropout: Correct, labels: Labels) -> Claim:
     }
     for name, row in rates.items():
         says.append(
-            f"Errors on {name}: {_points(row['mlp'])} % without, {_points(row['mlp_dropout'])} % with dropout, "
+            f"Errors on {name}: {_points(row['mlp'])} % without dropout, {_points(row['mlp_dropout'])} % with it, "
             f"{_p(row['p_holm'])}."
         )
     verdict = _verdict([_sign(row["difference"], row["p_holm"]) for row in rows.values()])
@@ -148,14 +150,12 @@ def halves_error(comparison: Comparison) -> Claim:
     elif high < ALMOST_HALF[0] or low > ALMOST_HALF[1]:
         verdict = "contradicted"
     where = {
-        "supported": "all of it within",
-        "contradicted": "all of it above" if low > ALMOST_HALF[1] else "all of it below",
-        "not resolved": "partly outside",
+        "supported": "all of the interval lies within",
+        "contradicted": f"all of the interval lies {'above' if low > ALMOST_HALF[1] else 'below'}",
+        "not resolved": "part of the interval lies outside",
     }[verdict]
-    says = (
-        f"Against mlp {_change(value, [low, high])}; the interval lies {where} 40 to 50 %, which 'almost 50 %' is read "
-        "as.",
-    )
+    read = " to ".join(f"{100 * bound:.0f}" for bound in ALMOST_HALF)
+    says = (f"Against mlp {_change(value, (low, high))}; {where} {read} %, which 'almost 50 %' is read as.",)
     return Claim(claim, verdict, says, {**numbers, "error_reduction": value, "error_reduction_ci95": [low, high]})
 
 

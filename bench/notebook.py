@@ -16,6 +16,7 @@ from bench.family import Family
 from bench.space import Value
 
 TEST_IMAGES = 10_000  # of MNIST
+LEAST_SEEDS = 3  # two can agree by chance, and one says nothing of spread
 Z95 = 1.959963984540054
 
 TRAINED: dict[str, Value] = {
@@ -114,13 +115,13 @@ def katz(errors_a: int, errors_b: int, images: int) -> tuple[float, tuple[float,
 
 
 def one_more_run(seed_accuracies: Sequence[float]) -> tuple[float, float] | None:
-    """Where one more run on the same test images would lie, at 95 %; None with one seed, which says nothing of spread.
+    """Where one more run on the same test images would lie, at 95 %; None with fewer seeds than show how runs differ.
 
     The prediction interval of a normal observation, mean ± t(S - 1) s sqrt(1 + 1 / S). The notebook's figure is of a
     run on the very same test images, so that seeds alone part it from ours, and the images do not.
     """
     seeds = len(seed_accuracies)
-    if seeds < 2:
+    if seeds < LEAST_SEEDS:
         return None
     from scipy import stats
 

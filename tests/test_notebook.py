@@ -51,7 +51,7 @@ def test_one_more_run_falls_into_its_interval_19_times_in_20():
     runs = generator.normal(0.98, 0.001, (4000, 6))
     inside = [place(last, one_more_run(seeds)) == "inside" for *seeds, last in runs]
     assert 0.94 < np.mean(inside) < 0.96
-    assert one_more_run([0.98]) is None
+    assert one_more_run([0.98, 0.98]) is None
 
 
 def test_a_value_is_placed_beside_an_interval():

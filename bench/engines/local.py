@@ -12,7 +12,7 @@ from bench.errors import SealError
 from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
 from bench.records import WorkerChanged as Changed
 from bench.space import Config, Value
-from bench.training.budget import rungs
+from bench.training.budget import losses_by_mark, rungs
 from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Lost, Progress, Ready
 from bench.workers.pool import Pool
 
@@ -185,7 +185,7 @@ class LocalDriver:
             Trial(
                 run.number, state, run.params, done.val_accuracy, done.samples, done.seconds, run.worker,
                 done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
-                losses=_losses_by_mark(done.losses, [samples for samples, _ in curve]),
+                losses=losses_by_mark(done.losses, [samples for samples, _ in curve]),
             )
         )  # fmt: skip
 
@@ -234,22 +234,6 @@ class LocalDriver:
                 for worker in list(self._running):
                     self._pool.kill(worker)
                 deadline += GRACE_SECONDS
-
-
-def _losses_by_mark(calls: Sequence[tuple[int, float]], marks: Sequence[int]) -> tuple[tuple[int, float], ...]:
-    """(mark, mean loss since the mark before) from (samples so far, mean loss) of every graph call.
-
-    The call that reaches a mark is the last before the judgement there; no call goes on over it.
-    """
-    found, waiting = [], list(marks)
-    total, begun, before = 0.0, 0, 0
-    for samples, loss in calls:
-        total += loss * (samples - before)
-        before = samples
-        if waiting and samples >= waiting[0]:
-            found.append((waiting.pop(0), total / (samples - begun)))
-            total, begun = 0.0, samples
-    return tuple(found)
 
 
 def _failed(trial: Trial, reason: Reason, detail: str, run: _Running | None = None) -> Trial:

@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.terminal.sparkline import cut, height, one_line, sparkline
+from bench.terminal.sparkline import height, one_line, sparkline
 
 STYLES = {"supported": "bold green", "contradicted": "bold red", "not resolved": "bold"}
-NUMBERS = 58  # columns of the learning curves' table beside the curve itself
+NUMBERS = 34  # columns of the learning curves' table beside the curve itself
 Document = Mapping[str, Any]
 
 
@@ -21,22 +21,22 @@ def reproduction(document: Document, width: int, *, ascii_only: bool = False) ->
     """The document of `bench reproduce --json`, for `width` columns."""
     precision = " and ".join(document["precision"])
     seeds = document["seeds"]
-    head = f"{one_line(document['dataset'])}, {precision}, {seeds} seed{'s' if seeds > 1 else ''}, 95 % intervals"
+    head = f"{precision}, {seeds} seed{'s' if seeds > 1 else ''}, 95 % intervals"
     parts: list[RenderableType] = [
-        Text.assemble(("The notebook's models under this protocol", "bold"), f": {head}"),
+        Text.assemble((f"The notebook's models on {one_line(document['dataset'])}", "bold"), f": {head}"),
         Text(),
         _models(document),
-        Text(),
         *map(Text, _run_sentences(document)),
         Text(),
         _reductions(document),
     ]
     for claim in document["claims"]:
         parts += [Text(), Text.assemble((claim["verdict"], STYLES[claim["verdict"]]), f": {one_line(claim['claim'])}")]
-        parts += [Padding(Text(one_line(sentence)), (0, 0, 0, 2)) for sentence in claim["says"]]
+        parts += [Padding(Text(one_line(sentence)), (0, 0, 0, 2), expand=False) for sentence in claim["says"]]
         if "harder" in claim["numbers"]:
-            parts.append(Padding(_classes(claim["numbers"]["classes"]), (0, 0, 0, 2)))
-    parts += [Text(), _curves(document, width, ascii_only)]
+            parts.append(Padding(_classes(claim["numbers"]["classes"]), (0, 0, 0, 2), expand=False))
+    what = "Validation accuracy and training loss after each epoch, with the first and the last value"
+    parts += [Text(), Text(what, style="bold"), _curves(document, width, ascii_only)]
     parts += [Text(_habit(model)) for model in document["models"]]
     parts += [Text(), *(Text(one_line(note), style="dim") for note in document["notes"])]
     return Group(*parts)
@@ -44,7 +44,7 @@ def reproduction(document: Document, width: int, *, ascii_only: bool = False) ->
 
 def _models(document: Document) -> Table:
     theirs = document["comparable"]
-    table = _table("model", *(["notebook, %"] if theirs else []), "ours, %", "errors", "one more run, %")
+    table = _table("model", *(["notebook, %"] if theirs else []), "ours, %", "errors", "one run, %", "looks")
     for model in document["models"]:
         bounds = model["one_more_run95"]
         cells = [
@@ -53,6 +53,7 @@ def _models(document: Document) -> Table:
             f"{_percent(model['test_accuracy'])} ({_span(model['ci95'])})",
             f"{model['errors']:.1f}",
             _span(bounds) if bounds else "",
+            str(model["test_looks"]),
         ]
         table.add_row(*cells)
     return table
@@ -60,10 +61,10 @@ def _models(document: Document) -> Table:
 
 def _run_sentences(document: Document) -> list[str]:
     """Whether the notebook's single run lies where one more of ours would."""
-    if document["seeds"] < 2:
-        return ["One seed says nothing of how runs differ, so that no single run can be judged by it."]
     if not document["comparable"]:
         return []
+    if document["models"][0]["one_more_run95"] is None:
+        return ["So few seeds do not show how runs differ, so that the notebook's single run cannot be judged by them."]
     said = {
         "inside": "inside what one more run of ours allows",
         "below": "below anything that one more run of ours would give",
@@ -99,23 +100,26 @@ def _classes(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _curves(document: Document, width: int, ascii_only: bool) -> Table:
     """Two lines a model: validation accuracy as the live screen draws it, training loss on its own scale."""
-    room = max(width - NUMBERS, 5)
-    table = _table("learning curve", "", "epochs", "first", "last", right=(2, 3, 4))
-    table.columns[1].header = Text("one column an epoch")
+    room = max(width - NUMBERS, 8)
+    table = _table("", "", "first", "last", right=(2, 3), header=False)
     for model in document["models"]:
         accuracies = [point["val_accuracy"] for point in model["curve"]]
         losses = [point["train_loss"] for point in model["curve"] if point["train_loss"] is not None]
         drawn = sparkline([height(accuracy) for accuracy in accuracies], room, ascii_only=ascii_only)
-        ends = [f"{_percent(accuracies[0])} %", f"{_percent(accuracies[-1])} %"]
-        table.add_row(f"{model['family']}, validation", drawn, str(len(accuracies)), *ends)
+        table.add_row(model["family"], drawn, f"{_percent(accuracies[0])} %", f"{_percent(accuracies[-1])} %")
         if losses:
             drawn = sparkline(losses, room, ascii_only=ascii_only)
-            table.add_row(cut("  training loss", 24), drawn, "", f"{losses[0]:.4f}", f"{losses[-1]:.4f}")
+            table.add_row("  its loss", drawn, f"{losses[0]:.4f}", f"{losses[-1]:.4f}")
     return table
 
 
 def _habit(model: Document) -> str:
     habit = model["habit"]
+    if habit["epoch"] == habit["epochs_used"]:
+        return (
+            f"{model['family']}: the validation curve is highest at its end, epoch {habit['epoch']} "
+            f"({_percent(habit['val_accuracy'])} %), where the notebook's habit would stop too."
+        )
     used = f"the {habit['epochs_used']} epochs used give {_percent(habit['val_accuracy_at_epochs_used'])} %"
     return (
         f"{model['family']}: the notebook's habit would stop at epoch {habit['epoch']}, the top of the validation "
@@ -141,9 +145,9 @@ def _p(value: float | None) -> str:
     return "not tested" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _table(*headings: str, right: Sequence[int] | None = None) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+def _table(*headings: str, right: Sequence[int] | None = None, header: bool = True) -> Table:
+    table = Table(box=None, header_style="bold", show_header=header, pad_edge=False, padding=(0, 2, 0, 0))
     for index, heading in enumerate(headings):
         justify = "right" if (index > 0 if right is None else index in right) else "left"
-        table.add_column(heading, no_wrap=True, justify=justify)  # type: ignore[arg-type]
+        table.add_column(heading, justify=justify, no_wrap=index == 0)  # type: ignore[arg-type]
     return table
