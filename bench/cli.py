@@ -18,6 +18,7 @@ COMMANDS = (
     "search",
     "final",
     "leaderboard",
+    "reproduce",
     "trials",
     "studies",
     "families",

@@ -23,7 +23,7 @@ from bench.errors import Interrupted, NoTrialSucceeded
 from bench.family import Family
 from bench.files import slug, write_json
 from bench.holdout import exam
-from bench.records import Event, Final, Manifest, Trial
+from bench.records import WINNER, Event, Final, Manifest, Trial
 from bench.space import fingerprint
 from bench.study import Outcome
 from bench.workers.pool import Pool
@@ -121,9 +121,12 @@ def confirm(
 
     A race: a round gives every candidate one more seed. It ends when the leader is ahead by more than two standard
     errors; when the two differ by less than MARGIN, where either will do; or after ROUNDS. The value that a trial had
-    in the search does not count: it was selected for it.
+    in the search does not count: it was selected for it. Where the study tried one configuration and completed it once,
+    nothing was selected: its own value stands, and nothing is trained again.
     """
     complete = [t for t in outcome.trials if t.state == "complete"]
+    if len(complete) == 1 and all(t.params == complete[0].params for t in outcome.trials):
+        return Confirmed(complete[0], complete[0].val_accuracy or 0.0, ())
     best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
     scores: dict[int, list[float]] = {t.number: [] for t in best}
     rounds = ROUNDS if len(best) > 1 else 1
@@ -241,6 +244,7 @@ def _freeze(
         device=device,
         code_version=bench.__version__,
         warnings=(*sealed.warnings, *(f"seed {t.seed}: {t.detail}" for t in trained if t.detail)),
+        purpose=outcome.settings.get("purpose", WINNER),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.errors import FrozenStudy
 
-FROZEN = ("data_checksum", "split_fingerprint", "space", "seed", "sampler", "pruner", "precision")
+FROZEN = ("data_checksum", "split_fingerprint", "space", "seed", "sampler", "pruner", "precision", "purpose")
 HARMLESS = ("versions",)  # may be accepted: trials remain what they were
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
 PACKAGES = ("keras", "numpy", "optuna", "tensorflow")

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from bench.errors import RecordError
 from bench.files import sha256, slug, write_json
-from bench.records import Final, Manifest
+from bench.records import WINNER, Final, Manifest
 
 SCHEMA = 1
 KINDS: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
@@ -50,6 +50,7 @@ def read_final(where: Path) -> Final:
             raise ValueError(f"schema {document['schema']}, this version reads {SCHEMA}")
         for name in ("ci95", "seeds", "seed_accuracies", "warnings"):
             document[name] = tuple(document[name])
+        document.setdefault("purpose", WINNER)  # older records are of winners only
         for field in fields(Final):
             if not isinstance(document[field.name], KINDS.get(str(field.type), object)):
                 raise ValueError(f"{field.name} must be {field.type}, not {document[field.name]!r}")
@@ -104,7 +105,7 @@ def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> d
 
     So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
     """
-    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if a.data_checksum == b.data_checksum}
+    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if _group(a) == _group(b)}
     pairs = read_comparisons(home, dataset)
     if {frozenset(pair.split()) for pair in pairs} == wanted:
         return pairs
@@ -115,15 +116,19 @@ def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> d
 def update_comparisons(home: Path, dataset: str) -> None:
     """Compare the newest finals of a data set pairwise, adjust after Holm over all pairs, and store it for printing.
 
-    Finals of different data are never compared: each checksum is a group of its own.
+    Finals of different data or purpose are never compared: each group has its own pairs and its own adjustment.
     """
     base = home / "results" / slug(dataset)
     with FileLock(base / ".comparisons.lock"):
         finals = newest(read_finals(home, dataset))
         pairs: dict[str, dict[str, Any]] = {}
-        for checksum in {final.data_checksum for final in finals}:
-            pairs |= _compare_all(home, [final for final in finals if final.data_checksum == checksum])
+        for group in {_group(final) for final in finals}:
+            pairs |= _compare_all(home, [final for final in finals if _group(final) == group])
         write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs})
+
+
+def _group(final: Final) -> tuple[str, str]:
+    return final.data_checksum, final.purpose
 
 
 def _compare_all(home: Path, finals: list[Final]) -> dict[str, dict[str, Any]]:

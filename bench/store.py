@@ -289,4 +289,5 @@ def trial_of(stored: FrozenTrial) -> Trial:
     if own.get("confusion") is not None:  # records of older versions have none
         own["confusion"] = tuple((true, predicted, images) for true, predicted, images in own["confusion"])
     own["curve"] = tuple(sorted(stored.intermediate_values.items()))
+    own["losses"] = tuple((int(samples), float(loss)) for samples, loss in own.get("losses", ()))
     return Trial(number=stored.number, state=NAMES.get(stored.state, "running"), **own)

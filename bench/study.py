@@ -17,10 +17,10 @@ from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
 from bench.errors import InputError, NoTrialSucceeded
 from bench.family import Family
-from bench.records import Event, Subscriber, Trial, WorkerChanged
+from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
 from bench.space import Choice, Fixed, When
 from bench.store import Store
-from bench.training.budget import rungs
+from bench.training.budget import epoch_marks, rungs
 from bench.workers.messages import Lost, Probe, Probed, Ready
 from bench.workers.pool import Pool
 
@@ -29,7 +29,8 @@ from bench.workers.pool import Pool
 class Request:
     """What a search is asked for. `sampler`, `pruner`, `seed` and `precision` are None where the user left them out.
 
-    `accept` names those of `frozen.HARMLESS` that may differ from what the study was made with.
+    `accept` names those of `frozen.HARMLESS` that may differ from what the study was made with. `purpose` says what the
+    study is for, see `bench.records`. `every_epoch`: trials are judged after each epoch instead of at the rungs.
     """
 
     study: str
@@ -43,6 +44,8 @@ class Request:
     seconds: float | None = None
     trial_seconds: float | None = None
     accept: tuple[str, ...] = ()
+    purpose: str = WINNER
+    every_epoch: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def _drive(
     family = request.family
     assert family.source is not None
     longest = _longest(family)
-    marks = rungs(sealed.n_train, longest)
+    marks = epoch_marks(sealed.n_train, longest) if request.every_epoch else rungs(sealed.n_train, longest)
     reference = dict(family.reference) if family.reference else None
     proposer: Proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference)
     stopper: Stopper = OptunaStopper(
@@ -166,6 +169,7 @@ def _drive(
         request.seconds,
         request.trial_seconds,
         spent,
+        marks if request.every_epoch else None,
     )
     LocalDriver(plan, proposer, stopper, pool, emit, stop_asked).run(stored)
 
@@ -200,6 +204,7 @@ def _settings(
         "sampler": request.sampler or "tpe",
         "pruner": request.pruner or "asha",
         "precision": measured_precision(pool(), subscribers) if precision == "auto" else precision,
+        "purpose": request.purpose,
         "versions": frozen.versions(),
     }
 
@@ -235,8 +240,9 @@ def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any])
         "sampler": request.sampler,
         "pruner": request.pruner,
         "precision": None if request.precision == "auto" else request.precision,
+        "purpose": request.purpose,
     }
-    frozen.check(request.study, settings, asked)
+    frozen.check(request.study, {"purpose": WINNER, **settings}, asked)
 
 
 def _check_versions(request: Request, settings: dict[str, Any], store: Store) -> dict[str, Any]:

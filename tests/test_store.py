@@ -20,6 +20,7 @@ PARAMS = {**FAMILY.reference, "optimizer": "sgd", "momentum": 0.9}
 DONE = Trial(
     0, "complete", PARAMS, 0.97, 4096, Phases(0.1, 0.2, 3.0, 0.4, 0.5), 1, None, None,
     ((1000, 0.9), (4000, 0.97)), 1234, 77, 1, 12.5, ((0, 0, 60), (1, 0, 2), (1, 1, 58)),
+    ((1000, 0.7), (4000, 0.2)),
 )  # fmt: skip
 
 

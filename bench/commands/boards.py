@@ -34,6 +34,7 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
     """Best validation accuracies, read from the storage: there is no look at the test set in it."""
     from bench.data.sealed import sealed_in
     from bench.ranking import validation_board
+    from bench.records import WINNER
     from bench.store import Store
     from bench.study import outcome
 
@@ -41,6 +42,8 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
     images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
     studies = []
     for name, settings in store.studies().items():
+        if settings.get("purpose", WINNER) != WINNER:
+            continue
         found = outcome(store, name)
         if settings["dataset"] != dataset or found.best is None or settings["data_checksum"] not in images:
             continue

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.family import Family
     from bench.records import Final
     from bench.store import Store
-    from bench.study import Outcome
+    from bench.study import Outcome, Request
     from bench.terminal.screen import Screen
     from bench.workers.pool import Pool
     from bench.workers.stop import StopSignal
@@ -109,7 +109,7 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
 
 
 def _search(session: Session, family: Family, study: str, screen: Screen, stop: StopSignal) -> Outcome:
-    from bench.study import Request, search
+    from bench.study import Request
 
     options = session.options
     request = Request(
@@ -125,13 +125,18 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
         options.trial_timeout,
         tuple(options.accept),
     )
+    return search_on_screen(session, request, screen, stop)
+
+
+def search_on_screen(session: Session, request: Request, screen: Screen, stop: StopSignal) -> Outcome:
+    from bench.study import search
 
     def pool() -> Pool:
         started = session.pool()
-        stored = session.store.trials(study) if session.store.settings(study) else []
+        stored = session.store.trials(request.study) if session.store.settings(request.study) else []
         finished = [trial for trial in stored if trial.state != "running"]
-        title = f"{family.name} on {session.sealed.name}"
-        screen.begin_search(title, options.trials, finished, len(started), options.timeout)
+        title = f"{request.family.name} on {session.sealed.name}"
+        screen.begin_search(title, request.target, finished, len(started), request.seconds)
         return started
 
     room = partial(disk.wait_for_room, session.home, screen.message, lambda: stop.asked)

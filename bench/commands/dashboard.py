@@ -11,6 +11,11 @@ import threading
 from bench.commands.common import print_json, say
 from bench.commands.options import add_storage
 
+EXAMPLES = """
+  bench dashboard                         open it in the browser; Ctrl-C ends it
+  bench dashboard --no-browser --port 8080
+"""
+
 
 def arguments(dashboard: argparse.ArgumentParser) -> None:
     dashboard.add_argument("--port", type=_port, default=0, metavar="N", help="of 127.0.0.1 (default: any free one)")

@@ -12,7 +12,7 @@ from bench.errors import SealError
 from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
 from bench.records import WorkerChanged as Changed
 from bench.space import Config, Value
-from bench.training.budget import rungs
+from bench.training.budget import losses_by_mark, rungs
 from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Lost, Progress, Ready
 from bench.workers.pool import Pool
 
@@ -29,6 +29,7 @@ class Plan:
         seconds: stop proposing and pause what runs after this long, or None.
         trial_seconds: a trial that runs longer has failed, or None.
         spent: seconds that earlier processes searched.
+        marks: nominal samples at which every trial is judged; None for the rungs of `bench.training.budget`.
     """
 
     family: Path
@@ -39,6 +40,7 @@ class Plan:
     seconds: float | None = None
     trial_seconds: float | None = None
     spent: float = 0.0
+    marks: Sequence[int] | None = None
 
 
 @dataclass
@@ -142,8 +144,8 @@ class LocalDriver:
         epochs = float(params.get("epochs", 1))
         self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic())
         self._emit(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
-        marks = tuple(rungs(plan.train_images, epochs))
-        self._pool.submit(worker, Job(number, plan.family, params, seed, plan.precision, marks))
+        marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
+        self._pool.submit(worker, Job(number, plan.family, params, seed, plan.precision, tuple(marks)))
 
     # --- hearing
 
@@ -184,6 +186,7 @@ class LocalDriver:
                 run.number, state, run.params, done.val_accuracy, done.samples, done.seconds, run.worker,
                 done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
                 confusion=done.confusion,
+                losses=losses_by_mark(done.losses, [samples for samples, _ in curve]),
             )
         )  # fmt: skip
 
