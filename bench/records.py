@@ -159,6 +159,7 @@ class Manifest:
     device: str
     code_version: str
     warnings: tuple[str, ...] = ()
+    model_sha256: tuple[str, ...] = ()  # of every seed's model file, in the order of `seeds`
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

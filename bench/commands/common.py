@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 
 def dataset_name(options: argparse.Namespace) -> str:
     """The name that results of this data set are kept under, without reading the data."""
-    from bench.data.sealed import Sealed
-    from bench.files import slug
+    from bench.boards import dataset_name
 
-    if options.dataset:
-        return slug(Path(options.dataset).stem if options.dataset.endswith(".npz") else options.dataset)
-    folders = sorted((options.home / "cache").glob("*/seal.json"), key=lambda path: path.stat().st_mtime)
-    names = [Sealed.load(path.parent).name for path in folders]
-    return "mnist" if "mnist" in names or not names else names[-1]
+    return dataset_name(options.home, options.dataset)
 
 
 def console() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.commands.boards import make_board, make_validation_board
+from bench.boards import make_board, make_validation_board
 from bench.commands.common import console, dataset_name, print_json
 
 

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-DEFAULT_SEEDS = 5
+from bench.options import DEFAULT_SEEDS
 
 
 def add_everywhere(parser: argparse.ArgumentParser) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.chain import Session, load_families, run_families
+from bench.chain import Session
 from bench.commands.common import console, print_json, say
 from bench.commands.options import add_seeds, add_study, add_workers, duration, pair, positive
+from bench.commands.running import asked, families_of, run_and_print
 from bench.frozen import HARMLESS
+from bench.options import ENGINES, PRECISIONS, PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
     from bench.family import Family
-
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "grid", "brute-force")
-PRUNERS = ("asha", "hyperband", "median", "percentile", "none")
-ENGINES = ("optuna",)
 
 
 def arguments(search: argparse.ArgumentParser) -> None:
@@ -25,7 +23,7 @@ def arguments(search: argparse.ArgumentParser) -> None:
     search.add_argument("--engine", choices=ENGINES, default="optuna")
     search.add_argument("--sampler", choices=SAMPLERS, help="default: tpe")
     search.add_argument("--pruner", choices=PRUNERS, help="default: asha, one bracket of successive halving in samples")
-    search.add_argument("--precision", choices=("auto", "float32", "bfloat16"), help="default: auto, by measurement")
+    search.add_argument("--precision", choices=PRECISIONS, help="default: auto, by measurement")
     search.add_argument("--seed", type=int, metavar="S", help="the study's seed (0)")
     search.add_argument("--set", action="append", default=[], type=pair, metavar="NAME=VALUE", dest="fixed")
     search.add_argument("--range", action="append", default=[], type=pair, metavar="NAME=LOW:HIGH", dest="ranges")
@@ -43,11 +41,11 @@ def arguments(search: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    families = load_families(options)
+    families = families_of(options)
     if options.dry_run:
         _dry_run(options, families)
     else:
-        run_families(options, families, search_first=True)
+        run_and_print(options, families, search_first=True)
 
 
 def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
@@ -56,7 +54,7 @@ def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
     from bench.workers.stop import StopSignal
 
     with StopSignal() as stop:
-        session = Session(options, stop)
+        session = Session(asked(options), stop)
         try:
             plans = [_plan(options, session, family) for family in families]
         finally:

@@ -1,4 +1,4 @@
-"""Stored results -> the leaderboard that the commands print."""
+"""Stored results -> the leaderboard that the commands print and that Python is given."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from bench.errors import UnknownFamily, did_you_mean
 
 if TYPE_CHECKING:
     from bench.ranking import Board
+
+
+def dataset_name(home: Path, dataset: str | None) -> str:
+    """The name that results of this data set are kept under, without reading the data; that of MNIST, if it was sealed
+    here, else of the one sealed last, where none is named."""
+    from bench.data.sealed import Sealed
+    from bench.files import slug
+
+    if dataset:
+        return slug(Path(dataset).stem if dataset.endswith(".npz") else dataset)
+    folders = sorted((home / "cache").glob("*/seal.json"), key=lambda path: path.stat().st_mtime)
+    names = [Sealed.load(path.parent).name for path in folders]
+    return "mnist" if "mnist" in names or not names else names[-1]
 
 
 def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
