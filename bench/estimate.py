@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines.design import latin_hypercube
 from bench.engines.interface import seed_of
@@ -69,7 +70,7 @@ def estimate(
         FamilyError: a model cannot be built or trained; with the family's own error.
     """
     configs = _spread(family)
-    sizes = _ask(pool, Size(_source(family), tuple(configs), precision))
+    sizes = _ask(pool, Size(pack(family), tuple(configs), precision))
     ordered = sorted(zip(sizes, range(len(configs)), strict=True))
     ends = {"smallest": configs[ordered[0][1]], "largest": configs[ordered[-1][1]]}
     measured = tuple(_measure(family, sealed, pool, precision, ends))
@@ -85,11 +86,6 @@ def _spread(family: Family) -> list[Config]:
     corners = [space.walk(lambda name, domain, share=share: domain.at(share)) for share in (0.0, 1.0)]  # type: ignore[misc]
     reference = [dict(family.reference)] if family.reference else []
     return [*corners, *reference, *latin_hypercube(space, DRAWS, seed_of(0, 0, "dry run"))]
-
-
-def _source(family: Family) -> Any:
-    assert family.source is not None
-    return family.source
 
 
 def _ask(pool: Pool, question: Size) -> Sequence[int]:
@@ -117,7 +113,7 @@ def _measure(family: Family, sealed: Sealed, pool: Pool, precision: str, ends: M
                 name, config = waiting.pop(0)
                 running[worker] = (name, config)
                 samples = min(STEPS * _batch(config), sealed.n_train)
-                job = Job(len(found), _source(family), config, seed_of(0, 0, name), precision, (samples,))
+                job = Job(len(found), pack(family), config, seed_of(0, 0, name), precision, (samples,))
                 pool.submit(worker, job)
         for worker, message in pool.poll(1.0):
             if isinstance(message, AtRung):

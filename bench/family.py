@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import FamilyError, SpaceError, UnknownFamily, did_you_mean
+from bench.files import slug
 from bench.space import Config, SearchSpace, Value
 
 Build = Callable[[Config, tuple[int, int, int], int], Any]
@@ -24,18 +25,20 @@ Build = Callable[[Config, tuple[int, int, int], int], Any]
 
 @dataclass(frozen=True)
 class Family:
-    """What one file in `search_spaces/` defines as `FAMILY`.
+    """What one file in `search_spaces/` defines as `FAMILY`, or what `bench.search` is given.
 
     Args:
-        name: the file's stem.
+        name: the file's stem; letters, digits, '.', '_' and '-'.
         space: the parameters that are searched.
         build: (config, (height, width, channels), classes) -> an uncompiled Keras model. Its input is float, shape
             (n, height, width, channels), in [0, 1]; its output is logits, shape (n, classes).
         reference: the configuration that is always trial 0, or None for the sampler's own first one.
         source: the file it was read from; filled in by `load`.
         about: the first line of that file's docstring; filled in by `load`.
+        loaded: the `build` that the file defines; filled in by `load`.
 
     Raises:
+        FamilyError: the name is not fit for a file name.
         SpaceError: the reference does not lie in the space.
     """
 
@@ -45,8 +48,14 @@ class Family:
     reference: Mapping[str, Value] | None = None
     source: Path | None = field(default=None, compare=False)
     about: str = ""
+    loaded: Build | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.name != slug(self.name):
+            raise FamilyError(
+                "A family's name is letters, digits, '.', '_' and '-', at most 80 and not '.' or '-' at the ends; "
+                f"{self.name!r} is not. Call it {slug(self.name)!r}."
+            )
         if self.reference is not None:
             problems = self.space.problems_of(self.reference)
             if problems:
@@ -124,7 +133,7 @@ def load_file(path: Path) -> Family:
             f"{path} defines family {family.name!r}; a family has its file's name, {path.stem!r}. Rename one."
         )
     about = (module.__doc__ or "").strip().splitlines()
-    return replace(family, source=path, about=about[0] if about else "")
+    return replace(family, source=path, about=about[0] if about else "", loaded=family.build)
 
 
 def _folders(directory: Path | None) -> list[Path]:

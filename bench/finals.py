@@ -15,13 +15,14 @@ from typing import Any, Protocol
 
 import bench
 from bench import frozen, results
+from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.disk import RESERVE, wait_for_room
 from bench.engines.fixed import Run, run_all
 from bench.engines.interface import seed_of
 from bench.errors import Interrupted, NoTrialSucceeded
 from bench.family import Family
-from bench.files import slug, write_json
+from bench.files import sha256, slug, write_json
 from bench.holdout import exam
 from bench.records import WINNER, Event, Final, Manifest, Trial
 from bench.space import fingerprint
@@ -103,7 +104,7 @@ def final(
         needed = RESERVE + seeds * (5 * (confirmed.winner.parameters or 0) + 5 * sealed.n_test * sealed.classes)
         wait_for_room(home, stages.message, stop_asked, needed)
         trained = _retrain(confirmed, outcome, family, sealed, pool(), work, seeds, stages, stop_asked)
-        manifest = _freeze(identity, confirmed, outcome, family, sealed, seeds, trained, pool().device_of(0))
+        manifest = _freeze(identity, confirmed, outcome, family, sealed, work, trained, pool().device_of(0))
         return _examine(manifest, sealed, family, home, work, trained, stages, began)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -170,8 +171,7 @@ def _runs(
     stages: Stages,
     stop_asked: Callable[[], bool],
 ) -> list[Trial]:
-    assert family.source is not None
-    done = run_all(runs, family.source, outcome.settings["precision"], pool, stages, stop_asked)
+    done = run_all(runs, pack(family), outcome.settings["precision"], pool, stages, stop_asked)
     if done is None:
         raise Interrupted("Stopped before the test set was opened; the same command continues.")
     return done
@@ -197,7 +197,7 @@ def _retrain(
             k,
             _samples(winner, sealed.n_train + sealed.n_validation),
             retrain=True,
-            save_to=work / f"seed-{k}.keras",
+            save_to=_model(work, k),
         )
         for k in range(seeds)
     ]
@@ -213,7 +213,7 @@ def _freeze(
     outcome: Outcome,
     family: Family,
     sealed: Sealed,
-    seeds: int,
+    work: Path,
     trained: Sequence[Trial],
     device: str,
 ) -> Manifest:
@@ -245,6 +245,7 @@ def _freeze(
         code_version=bench.__version__,
         warnings=(*sealed.warnings, *(f"seed {t.seed}: {t.detail}" for t in trained if t.detail)),
         purpose=outcome.settings.get("purpose", WINNER),
+        model_sha256=tuple(sha256(_model(work, t.number)) for t in trained),
     )
 
 
@@ -258,15 +259,19 @@ def _examine(
     stages: Stages,
     began: float,
 ) -> Final:
-    assert family.source is not None
     folder = results.folder(home, sealed.name, family.name, manifest.id)
     manifest_sha256 = results.write_manifest(home, manifest)
     write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in trained])
-    models = [work / f"seed-{t.number}.keras" for t in trained]
+    models = [_model(work, t.number) for t in trained]
     stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1, "exam")
-    stored = exam.sit(home, folder, manifest_sha256, sealed, models, family.source, began)
+    stored = exam.sit(home, folder, manifest_sha256, sealed, models, pack(family), began)
     stages.end_stage()
     return stored
+
+
+def _model(work: Path, number: int) -> Path:
+    """Where the model of one seed waits for its exam."""
+    return work / f"seed-{number}.keras"
 
 
 def _samples(trial: Trial, images: int) -> int:

@@ -28,16 +28,33 @@ def to_csv(board: Board) -> str:
     """One line a row; an interval becomes two columns. Text that a spreadsheet would run starts with an apostrophe."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(flat_columns(board))
+    for row in board.rows:
+        writer.writerow(csv_cell(value) for value in flat_row(board, row))
+    return out.getvalue()
+
+
+def flat_columns(board: Board) -> list[str]:
+    """The board's columns with two for each interval, its lower and its upper bound."""
     names: list[str] = []
     for name in board.columns:
         names += [f"{name}_low", f"{name}_high"] if name.endswith("ci95") else [name]
-    writer.writerow(names)
-    for row in board.rows:
-        cells: list[Any] = []
-        for name in board.columns:
-            cells += list(row[name] or (None, None)) if name.endswith("ci95") else [csv_cell(row[name])]
-        writer.writerow(cells)
-    return out.getvalue()
+    return names
+
+
+def flat_row(board: Board, row: Row) -> list[Any]:
+    """A row's values in the order of `flat_columns`."""
+    values: list[Any] = []
+    for name in board.columns:
+        values += list(row[name] or (None, None)) if name.endswith("ci95") else [row[name]]
+    return values
+
+
+def caption(board: Board) -> str:
+    """What the numbers of a board are, in one line."""
+    against = f"; error reduction against {board.baseline}" if board.baseline else ""
+    what = "mean over seeds, 95 % intervals" if "test_accuracy" in board.columns else "95 % intervals"
+    return f"{board.dataset}: {what}{against}"
 
 
 def to_markdown(board: Board) -> str:

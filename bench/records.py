@@ -169,6 +169,7 @@ class Manifest:
     device: str
     code_version: str
     warnings: tuple[str, ...] = ()
+    model_sha256: tuple[str, ...] = ()  # of every seed's model file, in the order of `seeds`
     purpose: str = WINNER
 
     def to_json(self) -> dict[str, Any]:

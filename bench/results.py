@@ -68,6 +68,21 @@ def read_final(where: Path) -> Final:
     return final
 
 
+def read_manifest(where: Path) -> dict[str, Any]:
+    """The manifest in one folder, as it stands there; `read_final` is what checks it.
+
+    Raises:
+        RecordError: it does not read back.
+    """
+    try:
+        document: dict[str, Any] = json.loads((where / "manifest.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"{where / 'manifest.json'} does not read back: {error}. Move {where} away and run `bench final` again."
+        ) from None
+    return document
+
+
 def read_finals(home: Path, dataset: str | None = None) -> list[Final]:
     """Every stored final, of one data set or of all, oldest first."""
     pattern = f"{slug(dataset) if dataset else '*'}/*/*/result.json"

@@ -10,6 +10,7 @@ from typing import Any
 
 import bench
 from bench import frozen
+from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines.interface import Proposer, Stopper
 from bench.engines.local import LocalDriver, Plan
@@ -144,7 +145,6 @@ def _drive(
     spent: float,
 ) -> None:
     family = request.family
-    assert family.source is not None
     longest = _longest(family)
     marks = epoch_marks(sealed.n_train, longest) if request.every_epoch else rungs(sealed.n_train, longest)
     reference = dict(family.reference) if family.reference else None
@@ -161,7 +161,7 @@ def _drive(
             subscriber(event)
 
     plan = Plan(
-        family.source,
+        pack(family),
         settings["seed"],
         settings["precision"],
         sealed.n_train,
@@ -198,6 +198,7 @@ def _settings(
         "data_checksum": sealed.checksum,
         "split_fingerprint": sealed.split_fingerprint,
         "family": request.family.name,
+        "build": frozen.build_of(request.family),
         "engine": request.engine,
         "space": request.family.space.describe(),
         "seed": request.seed if request.seed is not None else 0,
@@ -235,6 +236,7 @@ def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any])
     asked = {
         "data_checksum": sealed.checksum,
         "split_fingerprint": sealed.split_fingerprint,
+        "build": frozen.build_of(request.family),
         "space": request.family.space.describe(),
         "seed": request.seed,
         "sampler": request.sampler,

@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.boards import dataset_names
 from bench.commands import settings
-from bench.commands.common import dataset_names
 from bench.errors import BenchError
 
 if TYPE_CHECKING:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from bench.commands.chain import load_families, run_families
 from bench.commands.options import add_seeds, add_study, add_workers
-
+from bench.commands.running import families_of, run_and_print
 
 EXAMPLES = """
   bench final cnn                         the second half of `bench search cnn`
@@ -22,4 +21,4 @@ def arguments(final: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    run_families(options, load_families(options), search_first=False)
+    run_and_print(options, families_of(options), search_first=False)

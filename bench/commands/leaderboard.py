@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from bench.commands.boards import make_board, make_validation_board
+from bench.boards import make_board, make_validation_board
 from bench.commands.common import console, dataset_name, print_json, waiting
 from bench.commands.options import add_dataset, add_storage
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.commands.parser import Parser
 
-DEFAULT_SEEDS = 5
+from bench.options import DEFAULT_SEEDS
 
 
 def add_everywhere(parser: Parser) -> None:

@@ -11,13 +11,15 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.commands.chain import Session, search_on_screen
+from bench.chain import Session, search_on_screen
 from bench.commands.common import console, print_json
 from bench.commands.options import add_dataset, add_seeds, add_storage, add_workers
+from bench.commands.running import asked
 from bench.errors import FrozenStudy, Interrupted, NoTrialSucceeded
 from bench.frozen import HARMLESS, WAYS_OUT
 
 if TYPE_CHECKING:
+    from bench.data.sealed import Sealed
     from bench.family import Family
     from bench.notebook import Model
     from bench.records import Trial
@@ -59,24 +61,23 @@ def run(options: argparse.Namespace) -> None:
     for model, family in zip(MODELS, families, strict=True):
         check_reference(model, family)
     with StopSignal() as stop:
-        session = Session(options, stop)
+        session = Session(asked(options), stop)
         try:
-            with open_screen(session.console) as screen:
+            with open_screen(session.console, quiet=options.quiet) as screen:
                 pairs = zip(MODELS, families, strict=True)
                 found = [_reproduce(session, model, family, screen, stop) for model, family in pairs]
         finally:
             session.close()
-    _show(session, found)
+    _show(session.sealed, found, options.json)
 
 
-def _show(session: Session, found: list[Reproduced]) -> None:
+def _show(sealed: Sealed, found: list[Reproduced], as_json: bool) -> None:
     from bench.reproduction import document
     from bench.terminal.reproduction import reproduction
 
-    sealed = session.sealed
     comparable = sealed.name == "mnist" and sealed.source["kind"] != "file"
     shown = document(sealed.name, comparable, found)
-    if session.options.json:
+    if as_json:
         print_json(shown)
     else:
         out = console()

@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.chain import Session, load_families, run_families
+from bench.chain import Session
 from bench.commands.common import console, print_json, waiting
 from bench.commands.options import add_seeds, add_study, add_workers, duration, pair, positive, whole
+from bench.commands.running import asked, families_of, run_and_print
 from bench.frozen import HARMLESS
+from bench.options import ENGINES, PRECISIONS, PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
     from bench.family import Family
     from bench.terminal.waiting import Waiting
-
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "grid", "brute-force")
-PRUNERS = ("asha", "hyperband", "median", "percentile", "none")
-ENGINES = ("optuna",)
 
 EXAMPLES = """
   bench search cnn --trials 50            search, retrain the winner, test once
@@ -35,7 +33,7 @@ def arguments(search: argparse.ArgumentParser) -> None:
     search.add_argument("--engine", choices=ENGINES, default="optuna", help="who proposes trials (optuna)")
     search.add_argument("--sampler", choices=SAMPLERS, help="default: tpe")
     search.add_argument("--pruner", choices=PRUNERS, help="default: asha, one bracket of successive halving in samples")
-    search.add_argument("--precision", choices=("auto", "float32", "bfloat16"), help="default: auto, by measurement")
+    search.add_argument("--precision", choices=PRECISIONS, help="default: auto, by measurement")
     search.add_argument("--seed", type=whole, metavar="S", help="the study's seed (0)")
     search.add_argument(
         "--set",
@@ -69,11 +67,11 @@ def arguments(search: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    families = load_families(options)
+    families = families_of(options)
     if options.dry_run:
         _dry_run(options, families)
     else:
-        run_families(options, families, search_first=True)
+        run_and_print(options, families, search_first=True)
 
 
 def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
@@ -82,7 +80,7 @@ def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
     from bench.workers.stop import StopSignal
 
     with StopSignal() as stop:
-        session = Session(options, stop)
+        session = Session(asked(options), stop)
         try:
             with waiting(options, "starting the workers") as wait:
                 plans = [_plan(options, session, family, wait) for family in families]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from bench.carried import Carried
 from bench.engines.interface import Exhausted, Proposer, Stopper, seed_of
 from bench.errors import SealError
 from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
@@ -32,7 +32,7 @@ class Plan:
         marks: nominal samples at which every trial is judged; None for the rungs of `bench.training.budget`.
     """
 
-    family: Path
+    family: Carried
     seed: int
     precision: str
     train_images: int

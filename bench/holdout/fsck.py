@@ -20,6 +20,7 @@ from zipfile import BadZipFile
 from bench import lock, results
 from bench.data.sealed import Sealed
 from bench.errors import BenchError
+from bench.files import sha256
 from bench.holdout import ledger
 from bench.holdout.seal import checksum_of
 from bench.store import Store
@@ -175,8 +176,15 @@ def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str 
         return f"result.json says {final.test_accuracy:.6f}, its predictions say {float(correct.mean()):.6f}"
     if looks.get(final.id) and final.manifest_sha256 not in looks[final.id]:
         return "the ledger noted another manifest for this final"
-    if not (folder / "model.keras").is_file():
+    return _model_problem(folder)
+
+
+def _model_problem(folder: Path) -> str | None:
+    model, frozen = folder / "model.keras", results.read_manifest(folder).get("model_sha256")
+    if not model.is_file():
         return "model.keras is missing"
+    if frozen and sha256(model) != frozen[0]:  # manifests of older versions name no model
+        return "model.keras is not the model that was frozen"
     return None
 
 

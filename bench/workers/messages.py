@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.carried import Carried
 from bench.records import Cells, Phases, Reason
 from bench.space import Value
 
@@ -39,7 +40,7 @@ class Job:
     """
 
     number: int
-    family: Path
+    family: Carried
     config: Mapping[str, Value]
     seed: int
     precision: str
@@ -57,7 +58,7 @@ class Probe:
 class Size:
     """Ask a worker how many parameters the models of these configurations have; nothing is trained."""
 
-    family: Path
+    family: Carried
     configs: tuple[Mapping[str, Value], ...]
     precision: str
 

@@ -16,7 +16,6 @@ import time
 import traceback
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import guard
@@ -39,6 +38,7 @@ from bench.workers.messages import (
 from bench.workers.stop import SIGNALS, end_with_parent
 
 if TYPE_CHECKING:
+    from bench.carried import Carried
     from bench.training.interface import Data, Trainer
 
 PROGRESS_SECONDS = 0.5
@@ -145,12 +145,12 @@ class Worker:
                 return run.done("failed", reason="out of memory", detail=_first_line(error))
             return run.done("failed", reason="error", detail=_first_line(error))
 
-    def _family(self, path: Path) -> Any:
-        from bench.family import load_file
+    def _family(self, carried: Carried) -> Any:
+        from bench.carried import unpack
 
-        if path not in self._families:
-            self._families[path] = load_file(path)
-        return self._families[path]
+        if carried not in self._families:
+            self._families[carried] = unpack(carried)
+        return self._families[carried]
 
     def decision(self, number: int) -> Decide:
         """Block until the parent says how trial `number` goes on."""

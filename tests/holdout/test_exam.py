@@ -11,6 +11,7 @@ import pytest
 from bench import results
 from bench.errors import RecordError, SealError
 from bench.family import load
+from bench.files import sha256
 from bench.holdout import exam, ledger
 from bench.holdout.seal import ensure
 from tests.test_results import MANIFEST
@@ -36,7 +37,9 @@ def models(tmp_path_factory, sealed):
 
 
 def sit(home, sealed, models, **changes):
-    manifest = replace(MANIFEST, data_checksum=sealed.checksum, **changes)
+    hashes = tuple(sha256(model) for model in models)
+    config = FAMILY.reference
+    manifest = replace(MANIFEST, data_checksum=sealed.checksum, config=config, model_sha256=hashes, **changes)
     digest = results.write_manifest(home, manifest)
     folder = results.folder(home, "digits", "mlp", manifest.id)
     return exam.sit(home, folder, digest, sealed, models, FAMILY.source, time.time()), folder

@@ -1,14 +1,44 @@
-"""Stored results -> the leaderboard that the commands print."""
+"""Stored results -> the leaderboard that the commands print and that Python is given."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UnknownFamily, did_you_mean
+from bench.errors import UnknownDataset, UnknownFamily, did_you_mean
 
 if TYPE_CHECKING:
     from bench.ranking import Board
+
+
+def dataset_name(home: Path, dataset: str | None) -> str:
+    """The name that results of this data set are kept under, without reading the data; that of MNIST, if it was sealed
+    here, else of the one sealed last, where none is named.
+
+    Raises:
+        UnknownDataset: nobody knows a data set of that name, and this home has none.
+    """
+    from bench.data import catalog
+    from bench.data.sealed import Sealed
+
+    if dataset:
+        known = dataset_names(home)
+        if not catalog.is_path(dataset) and dataset not in known:
+            near = did_you_mean(dataset, known)
+            raise UnknownDataset(f"No data set named {dataset!r}.{near} Known: {', '.join(known)}.")
+        return catalog.dataset_name(dataset)
+    folders = sorted((home / "cache").glob("*/seal.json"), key=lambda path: path.stat().st_mtime)
+    names = [Sealed.load(path.parent).name for path in folders]
+    return "mnist" if "mnist" in names or not names else names[-1]
+
+
+def dataset_names(home: Path) -> list[str]:
+    """Data sets that can be named: the known ones, and those of the user that this home has sealed or results of."""
+    from bench.data.catalog import KNOWN
+    from bench.data.sealed import sealed_in
+
+    results = sorted(path.name for path in (home / "results").glob("*") if path.is_dir())
+    return list(dict.fromkeys([*KNOWN, *(sealed.name for sealed in sealed_in(home)), *results]))
 
 
 def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
