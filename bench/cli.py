@@ -8,7 +8,9 @@ import sys
 from importlib import import_module
 
 import bench
+from bench.commands.common import say
 from bench.commands.options import add_everywhere
+from bench.commands.parser import Parser
 from bench.errors import BenchError, Interrupted
 
 # In the order of the help.
@@ -31,7 +33,7 @@ def entry() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; each command's part stands in its module below `bench.commands`."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="bench",
         description="Search hyperparameters, retrain the winner over seeds, open the test set once, compare families.",
         epilog=EXAMPLES,
@@ -55,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options.run(options)
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        say(f"bench: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return Interrupted.exit_code
@@ -65,6 +67,6 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in ENVIRONMENT:
             raise
-        print(f"bench: {error.filename or 'a file'}: {error.strerror}. Nothing finished is lost.", file=sys.stderr)
+        say(f"bench: {error.filename or 'a file'}: {error.strerror}. Nothing finished is lost.")
         return BenchError.exit_code
     return 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from bench.inert import inert
 
 
 def dataset_name(options: argparse.Namespace) -> str:
@@ -28,7 +31,8 @@ def console() -> Any:
 
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        print(inert(line), file=sys.stderr, flush=True)
 
 
 def print_json(document: Any) -> None:

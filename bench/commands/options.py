@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 DEFAULT_SEEDS = 5
+LONGEST_NAME = 200  # Optuna's tables hold 512
 
 
 def add_everywhere(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def add_everywhere(parser: argparse.ArgumentParser) -> None:
 def add_study(parser: argparse.ArgumentParser) -> None:
     """What every command about a study takes: --dataset, --study, --storage."""
     parser.add_argument("--dataset", metavar="NAME|PATH", help="digits, mnist, fashion_mnist, cifar10 or an .npz")
-    parser.add_argument("--study", metavar="NAME", help="default: <dataset>-<family>")
+    parser.add_argument("--study", type=study_name, metavar="NAME", help="default: <dataset>-<family>")
     add_storage(parser)
 
 
@@ -59,6 +60,12 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return number
+
+
+def study_name(text: str) -> str:
+    if not text.isprintable() or not 0 < len(text) <= LONGEST_NAME:
+        raise argparse.ArgumentTypeError(f"must be 1 to {LONGEST_NAME} printable characters, not {text!r}")
+    return text
 
 
 def _worker_count(text: str) -> int | None:
