@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 
 import bench
+from bench.commands.common import say
 from bench.commands.options import add_everywhere
 from bench.commands.parser import Parser
 from bench.errors import BenchError, Interrupted
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         options = parser().parse_args(argv)
         options.run(options)
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        say(f"bench: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return Interrupted.exit_code
@@ -94,6 +95,6 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in ENVIRONMENT:
             raise
-        print(f"bench: {error.filename or 'a file'}: {error.strerror}. Nothing finished is lost.", file=sys.stderr)
+        say(f"bench: {error.filename or 'a file'}: {error.strerror}. Nothing finished is lost.")
         return BenchError.exit_code
     return 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.terminal.waiting import Waiting
+
+from bench.inert import inert
 
 
 def dataset_name(options: argparse.Namespace) -> str:
@@ -32,7 +35,8 @@ def waiting(options: argparse.Namespace, title: str) -> Waiting:
 
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        print(inert(line), file=sys.stderr, flush=True)
 
 
 def print_json(document: Any) -> None:

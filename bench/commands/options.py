@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 from bench.options import DEFAULT_SEEDS
 
+LONGEST_NAME = 200  # Optuna's tables hold 512
+
 
 def add_everywhere(parser: Parser) -> None:
     """What every command takes: --home, --data-dir, --json, --quiet."""
@@ -38,7 +40,7 @@ def add_everywhere(parser: Parser) -> None:
 def add_study(parser: argparse.ArgumentParser) -> None:
     """What every command about a study takes: --dataset, --study, --storage."""
     add_dataset(parser)
-    parser.add_argument("--study", metavar="NAME", help="default: <dataset>-<family>")
+    parser.add_argument("--study", type=study_name, metavar="NAME", help="default: <dataset>-<family>")
     add_storage(parser)
 
 
@@ -113,6 +115,12 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return number
+
+
+def study_name(text: str) -> str:
+    if not text.isprintable() or not 0 < len(text) <= LONGEST_NAME:
+        raise argparse.ArgumentTypeError(f"must be 1 to {LONGEST_NAME} printable characters, not {text!r}")
+    return text
 
 
 def _worker_count(text: str) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.commands.common import console, print_json, say
 from bench.commands.options import add_storage
 from bench.errors import StudyLocked, UsageError, did_you_mean
+from bench.inert import one_line
 
 if TYPE_CHECKING:
     from bench.store import Store
@@ -114,5 +115,6 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
 def _agreed(name: str, trials: int, finals: int) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(f"Deleting {name!r} needs an answer, and there is no terminal to ask on; use --yes.")
-    print(f"Delete {name} with {trials} trials and {finals} finals? [y/N] ", end="", file=sys.stderr, flush=True)
+    asked = f"Delete {one_line(name)} with {trials} trials and {finals} finals? [y/N] "
+    print(asked, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

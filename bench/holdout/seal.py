@@ -23,6 +23,7 @@ from bench.data.catalog import KNOWN, dataset_name, is_path, source_of
 from bench.data.sealed import Sealed, find
 from bench.errors import BenchError, DataError, InputError, SealError
 from bench.files import slug, write_atomic
+from bench.inert import one_line
 from bench.workers.stop import end_with_parent
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def _seal(cache: Path, dataset: str, data_dir: Path | None) -> Sealed:
     source = source_of(dataset, data_dir) or sources.fetch(dataset, data_dir)
     name = dataset_name(dataset)
     where = source.path or name
-    print(f"sealing {name} ({source.kind}{f': {source.path}' if source.path else ''})", file=sys.stderr, flush=True)
+    where_from = f"{source.kind}{f': {source.path}' if source.path else ''}"
+    print(one_line(f"sealing {name} ({where_from})"), file=sys.stderr, flush=True)
     arrays, unread = sources.read(name, source)
     checked = checks.check(arrays, where, unread, None if is_path(dataset) else KNOWN[name])
     del arrays

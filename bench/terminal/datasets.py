@@ -18,6 +18,7 @@ from rich.text import Text
 from bench.data.catalog import KNOWN, source_of
 from bench.data.sealed import Sealed, sealed_in
 from bench.errors import UsageError
+from bench.inert import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,11 +87,11 @@ def datasets_table(home: Path, data_dir: Path | None = None) -> Table:
     table.add_column("train / val / test", no_wrap=True, justify="right")
     table.add_column("where", overflow="fold")
     for row in datasets_json(home, data_dir)["rows"]:
-        where = Text(_short(row["found"])) if row["found"] else Text(row["how_to_get"], style="dim")
+        where = Text(one_line(_short(row["found"]))) if row["found"] else Text(row["how_to_get"], style="dim")
         for sentence in row["warnings"]:
-            where.append(f"\n! {sentence}", style="yellow")
+            where.append(f"\n! {one_line(sentence)}", style="yellow")
         table.add_row(
-            Text(row["dataset"]),
+            Text(one_line(row["dataset"])),
             "x".join(map(str, row["image_shape"])),
             str(row["classes"]),
             " / ".join(f"{row[part]:,}" for part in ("train", "validation", "test")),
@@ -108,11 +109,11 @@ def dataset_page(sealed: Sealed, arrays: Arrays) -> Group:
     """Class counts of train and validation as bars, and one training image of each class (the first ten)."""
     height, width, channels = sealed.image_shape
     head = Text.assemble(
-        (sealed.name, "bold"),
+        (one_line(sealed.name), "bold"),
         f"  {height}x{width}x{channels} {sealed.dtype}, {sealed.classes} classes; {sealed.n_train:,} train, "
         f"{sealed.n_validation:,} validation, {sealed.n_test:,} test (sealed)",
     )
-    notes = [Text(f"! {sentence}", style="yellow") for sentence in sealed.warnings]
+    notes = [Text(f"! {one_line(sentence)}", style="yellow") for sentence in sealed.warnings]
     split = Text(f"split {sealed.split_fingerprint[:12]}, data {sealed.checksum[:12]}", style="dim")
     return Group(head, *notes, split, Text(), _counts_table(sealed, arrays), Text(), _samples(sealed, arrays))
 
@@ -151,7 +152,7 @@ def _counts_table(sealed: Sealed, arrays: Arrays) -> Table:
     table.add_column("", ratio=2)
     for i, name in enumerate(sealed.class_names[:MOST_CLASSES]):
         bars = (_Bar(train[i] / max(train)), _Bar(validation[i] / max(*validation, 1)))
-        table.add_row(Text(name), f"{train[i]:,}", bars[0], f"{validation[i]:,}", bars[1])
+        table.add_row(Text(one_line(name)), f"{train[i]:,}", bars[0], f"{validation[i]:,}", bars[1])
     if sealed.classes > MOST_CLASSES:
         table.add_row(Text(f"... and {sealed.classes - MOST_CLASSES} more", style="dim"))
     return table
@@ -213,7 +214,7 @@ class _Gallery:
         across = -(-len(self.pictures) // lines)  # rows of equal length
         for first in range(0, len(self.pictures), across):
             row = self.pictures[first : first + across]
-            yield Text((" " * GAP).join(name[:width].ljust(width) for name, _ in row).rstrip())
+            yield Text((" " * GAP).join(one_line(name)[:width].ljust(width) for name, _ in row).rstrip())
             for line in range(row[0][1].shape[0] // 2):
                 for number, (_, picture) in enumerate(row):
                     if number:

@@ -43,7 +43,7 @@ def plan_lines(plan: Mapping[str, Any]) -> RenderableType:
     head.add_column(no_wrap=True, style="bold")
     head.add_column(overflow="fold")
     for name, said in rows.items():
-        head.add_row(name, Text(said))
+        head.add_row(name, Text(one_line(said)))
     rule = "Taken to be so: at each rung a third of the trials goes on; epochs in the middle of their range."
     return Group(
         Text(one_line(plan["family"]), style="bold"), head, _measured(plan["measured"]), Text(rule, style="dim")
@@ -56,7 +56,7 @@ def _measured(models: list[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
     for model in models:
         table.add_row(
-            model["name"],
+            one_line(model["name"]),
             f"{model['parameters']:,}",
             f"{model['epoch_seconds']:.2f}",
             f"{model['start_seconds']:.2f}",

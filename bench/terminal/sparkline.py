@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
+from bench.inert import one_line as one_line
 from bench.space import Value
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -82,11 +83,6 @@ def thousands(count: int) -> str:
 
 def percent(accuracy: float) -> str:
     return f"{100 * accuracy:.2f} %"
-
-
-def one_line(text: str) -> str:
-    """Text that cannot move the cursor: all that is not printable becomes a space."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def cut(text: str, width: int, *, ascii_only: bool = False) -> str:
