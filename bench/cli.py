@@ -15,17 +15,8 @@ from bench.errors import BenchError, Interrupted
 
 # In the order of the help.
 COMMANDS = (
-    "search",
-    "final",
-    "leaderboard",
-    "trials",
-    "studies",
-    "families",
-    "datasets",
-    "doctor",
-    "fsck",
-    "config",
-    "completion",
+    *("search", "final", "leaderboard", "trials", "studies", "families", "datasets"),
+    *("doctor", "fsck", "config", "completion"),
 )
 
 # The machine's faults rather than ours: no traceback for those.

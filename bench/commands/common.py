@@ -20,8 +20,8 @@ def dataset_name(options: argparse.Namespace) -> str:
     Raises:
         UnknownDataset: nobody knows a data set of that name, and this home has none.
     """
-    from bench.data.catalog import is_path
     from bench.data.catalog import dataset_name as kept_under
+    from bench.data.catalog import is_path
     from bench.data.sealed import Sealed
 
     if options.dataset:
@@ -34,7 +34,7 @@ def dataset_name(options: argparse.Namespace) -> str:
 
 
 def dataset_names(home: Path) -> list[str]:
-    """Data sets that can be named: the known ones, and those of the user that this home has sealed or has results of."""
+    """Data sets that can be named: the known ones, and the user's that this home has sealed or has results of."""
     from bench.data.catalog import KNOWN
     from bench.data.sealed import sealed_in
 

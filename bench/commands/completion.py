@@ -18,7 +18,7 @@ def arguments(completion: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
     # Without defaults: where bench knows that no file fits, the shell shall not offer one.
-    print(argcomplete.shellcode(["bench"], use_defaults=False, shell=options.shell))
+    print(shellcode(["bench"], use_defaults=False, shell=options.shell))

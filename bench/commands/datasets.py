@@ -7,7 +7,6 @@ import argparse
 from bench.commands.common import console, print_json, say, waiting
 from bench.commands.options import dataset
 
-
 EXAMPLES = """
   bench datasets                          what there is, and how to get it
   bench datasets mnist                    class counts and sample images

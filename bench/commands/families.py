@@ -7,7 +7,6 @@ import argparse
 from bench.commands.common import console, print_json
 from bench.errors import InputError
 
-
 EXAMPLES = """
   bench families                          those of ./search_spaces first
   bench families --json

@@ -7,7 +7,6 @@ import argparse
 from bench.commands.chain import load_families, run_families
 from bench.commands.options import add_seeds, add_study, add_workers
 
-
 EXAMPLES = """
   bench final cnn                         the second half of `bench search cnn`
   bench final cnn mlp --seeds 10          ten runs of each winner

@@ -7,7 +7,6 @@ import argparse
 from bench.commands.common import console, dataset_name, print_json, waiting
 from bench.commands.options import add_study
 
-
 EXAMPLES = """
   bench trials cnn                        on the data set sealed last
   bench trials cnn --dataset digits --json
