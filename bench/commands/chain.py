@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import disk
 from bench.commands.common import console, print_json, say, waiting
+from bench.data.catalog import source_of
 from bench.errors import FrozenStudy, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Session:
         self.options = options
         self.home: Path = options.home
         _check_writable(self.home)
+        if options.dataset:
+            source_of(options.dataset, options.data_dir)  # a name that is wrong is said at once
         disk.wait_for_room(self.home, say, lambda: stop.asked)
         with waiting(options, f"looking for {options.dataset or 'mnist'}") as wait:
             from bench.holdout.seal import ensure

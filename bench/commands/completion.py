@@ -7,8 +7,8 @@ import argparse
 SHELLS = ("bash", "zsh", "fish")
 
 EXAMPLES = """
-  eval "$(bench completion bash)"                     in ~/.bashrc
-  eval "$(bench completion zsh)"                      in ~/.zshrc, after compinit
+  eval "$(bench completion bash)"         in ~/.bashrc
+  eval "$(bench completion zsh)"          in ~/.zshrc, after compinit
   bench completion fish > ~/.config/fish/completions/bench.fish
 """
 

@@ -41,8 +41,8 @@ def alone(tmp_path, monkeypatch):
         (["leaderboard", "--dataset", "mnits"], "No data set named 'mnits'. Did you mean mnist?"),
         (["leaderboard", "--baseline", "mpl"], "No family named 'mpl'. Did you mean mlp?"),
         (["datasets", "mnits"], "No data set named 'mnits'. Did you mean mnist?"),
-        (["studies", "mr"], "there is no value 'mr'. Did you mean rm?"),
-        (["completion", "bsh"], "there is no value 'bsh'. Did you mean bash?"),
+        (["studies", "rmm"], "there is no value 'rmm'. Did you mean rm?"),
+        (["completion", "bsh"], "there is no value 'bsh'. Did you mean bash"),
         (["config", "serch"], "there is no value 'serch'. Did you mean search?"),
         (["config", "search", "--trails", "5"], "no option --trails. Did you mean --trials?"),
         (["search", "cnn", "--tri", "5"], "no option --tri."),  # no abbreviations: scripts rely on the contract
