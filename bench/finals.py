@@ -89,7 +89,7 @@ def final(
         Interrupted: a stop was asked for; nothing is stored, and the test set was not opened.
     """
     identity = final_id(outcome, seeds)
-    exam.wait_for(home, identity, stages.message)
+    _wait_for_exam(home, identity, stages)
     for stored in results.read_finals(home, sealed.name):
         if stored.id == identity:
             return stored
@@ -108,6 +108,20 @@ def final(
         return _examine(manifest, sealed, family, home, work, trained, stages, began)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _wait_for_exam(home: Path, identity: str, stages: Stages) -> None:
+    waited = False
+
+    def say(text: str) -> None:
+        nonlocal waited
+        waited = True
+        stages.message(text)
+        stages.begin_stage("exam begun earlier", 1, "exam")
+
+    exam.wait_for(home, identity, say)
+    if waited:
+        stages.end_stage()
 
 
 def confirm(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import bench
 from bench import frozen
@@ -16,7 +16,7 @@ from bench.engines.interface import Proposer, Stopper
 from bench.engines.local import LocalDriver, Plan
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
-from bench.errors import InputError, NoTrialSucceeded
+from bench.errors import InputError, NoTrialSucceeded, did_you_mean
 from bench.family import Family
 from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
 from bench.space import Choice, Fixed, When
@@ -82,7 +82,8 @@ def outcome(store: Store, study: str, target: int = 0) -> Outcome:
     settings = store.settings(study)
     if settings is None:
         known = ", ".join(store.studies()) or "none yet"
-        raise InputError(f"No study named {study!r} here (known: {known}). Run `bench search` first.")
+        near = did_you_mean(study, store.studies())
+        raise InputError(f"No study named {study!r} here.{near} Known: {known}. Run `bench search` first.")
     trials = store.trials(study)
     found = Outcome(study, settings, trials, store.seconds(study), True)
     return Outcome(study, settings, trials, found.seconds, found.finished >= target)
@@ -217,19 +218,25 @@ def measured_precision(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> st
 
 def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
     """Let the first worker that is ready measure whether bfloat16 pays on its device."""
+
+    def tell(worker: int, state: Literal["ready", "probing"]) -> None:
+        for subscriber in subscribers:
+            subscriber(WorkerChanged(worker, state, pool.device_of(worker)))
+
     asked: int | None = None
     while True:
         for worker, message in pool.poll(1.0):
             if isinstance(message, Probed):
+                tell(worker, "ready")
                 return message
             if isinstance(message, Lost) and worker == asked:
                 asked = None
             if isinstance(message, Ready):
-                for subscriber in subscribers:
-                    subscriber(WorkerChanged(worker, "ready", message.device))
+                tell(worker, "ready")
         if asked is None and pool.idle:
             asked = pool.idle[0]
             pool.send(asked, Probe())
+            tell(asked, "probing")
 
 
 def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any]) -> None:

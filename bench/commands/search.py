@@ -31,8 +31,8 @@ def arguments(search: argparse.ArgumentParser) -> None:
     add_study(search)
     search.add_argument("--trials", type=positive, default=50, metavar="N", help="reach N finished trials (50)")
     search.add_argument("--engine", choices=ENGINES, default="optuna", help="who proposes trials (optuna)")
-    search.add_argument("--sampler", choices=SAMPLERS, help="default: tpe")
-    search.add_argument("--pruner", choices=PRUNERS, help="default: asha, one bracket of successive halving in samples")
+    search.add_argument("--sampler", choices=SAMPLERS, metavar="SAMPLER", help=f"{', '.join(SAMPLERS)} (default: tpe)")
+    search.add_argument("--pruner", choices=PRUNERS, metavar="PRUNER", help=f"{', '.join(PRUNERS)} (default: asha)")
     search.add_argument("--precision", choices=PRECISIONS, help="default: auto, by measurement")
     search.add_argument("--seed", type=whole, metavar="S", help="the study's seed (0)")
     search.add_argument(
