@@ -11,7 +11,6 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.chain import Session, search_on_screen
 from bench.commands.common import console, print_json
 from bench.commands.options import add_dataset, add_seeds, add_storage, add_workers
 from bench.commands.running import asked
@@ -19,6 +18,7 @@ from bench.errors import FrozenStudy, Interrupted, NoTrialSucceeded
 from bench.frozen import HARMLESS, WAYS_OUT
 
 if TYPE_CHECKING:
+    from bench.chain import Session
     from bench.data.sealed import Sealed
     from bench.family import Family
     from bench.notebook import Model
@@ -52,6 +52,7 @@ def arguments(reproduce: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from bench.chain import Session
     from bench.family import load
     from bench.notebook import MODELS, check_reference
     from bench.terminal.screen import open_screen
@@ -109,6 +110,7 @@ def _trained(session: Session, study: str, model: Model, family: Family, screen:
         Interrupted: a stop came first.
         NoTrialSucceeded: the run failed for a reason that it would fail for again.
     """
+    from bench.chain import search_on_screen
     from bench.records import NOTEBOOK
     from bench.space import Fixed, SearchSpace
     from bench.study import Request

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.chain import Session
 from bench.commands.common import console, print_json, waiting
 from bench.commands.options import add_seeds, add_study, add_workers, duration, pair, positive, whole
 from bench.commands.running import asked, families_of, run_and_print
@@ -13,6 +12,7 @@ from bench.frozen import HARMLESS
 from bench.options import ENGINES, PRECISIONS, PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
+    from bench.chain import Session
     from bench.family import Family
     from bench.terminal.waiting import Waiting
 
@@ -76,6 +76,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
     """Measures in a worker, and writes nothing to the storage."""
+    from bench.chain import Session
     from bench.terminal.plan import plan_lines
     from bench.workers.stop import StopSignal
 
