@@ -207,7 +207,7 @@ def test_what_the_sealer_begins_is_told_apart_from_what_it_warns_of(home, tmp_pa
 def test_a_sealer_that_dies_is_quoted(home, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "filelock.py").write_text("raise RuntimeError('no lock today')")
-    with pytest.raises(DataError, match="exit code 1 and no answer.*It last said: RuntimeError: no lock today"):
+    with pytest.raises(DataError, match=r"exit code 1 and no answer.*It last said: RuntimeError: no lock today"):
         ensure(home, tiny(tmp_path / "tiny.npz"), None)
 
 
