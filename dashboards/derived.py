@@ -27,6 +27,7 @@ from dashboards.readonly import ReadOnlyStorage
 IMAGES = {"1": "learning curve", "2": "confusion matrix"}  # the digit stands in the artifact's id
 SHOWN_SETTINGS = ("family", "dataset", "engine", "sampler", "pruner", "precision", "seed", "created", "version")
 ARTIFACT, NOTE_VERSION, NOTE_TEXT = "artifacts:", "dashboard:{}:note_ver", "dashboard:{}:note_str:0"
+METRIC_NAMES = "study:metric_names"  # what Optuna calls a study's objectives
 FIGURE = "dashboard:plot_data:{}:0"
 
 
@@ -41,7 +42,8 @@ class DerivedStorage(ReadOnlyStorage):
         return _readable_settings(super().get_study_user_attrs(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return {**_without_files(super().get_study_system_attrs(study_id)), **self._attributes(study_id)}
+        named = {METRIC_NAMES: ["validation accuracy"]} if ATTRIBUTE in super().get_study_user_attrs(study_id) else {}
+        return {**_without_files(super().get_study_system_attrs(study_id)), **named, **self._attributes(study_id)}
 
     def get_all_studies(self) -> list[FrozenStudy]:
         return [self._study(study) for study in super().get_all_studies()]
@@ -60,7 +62,8 @@ class DerivedStorage(ReadOnlyStorage):
         shown.system_attrs = _without_files(stored.system_attrs)
         if ATTRIBUTE in stored.user_attrs:
             # A list of studies needs no figures: they are made when one study is asked for.
-            lazy: Any = _Lazy(shown.system_attrs, lambda: self._attributes(stored._study_id))
+            named = {**shown.system_attrs, METRIC_NAMES: ["validation accuracy"]}
+            lazy: Any = _Lazy(named, lambda: self._attributes(stored._study_id))
             shown.system_attrs = lazy
         return shown
 

@@ -62,6 +62,7 @@ def test_records_are_columns_instead_of_one_line_of_json(shown):
     assert "bench" not in trial.user_attrs
     assert trial.user_attrs["seconds"] > 0
     assert shown.get_study_user_attrs(study_id)["family"] == "mlp"
+    assert optuna.load_study(study_name="digits-mlp", storage=shown).metric_names == ["validation accuracy"]
 
 
 def test_what_bench_did_not_make_is_shown_as_it_is(shown, stored):
