@@ -17,7 +17,10 @@ from bench.errors import BenchError, Interrupted
 COMMANDS = ("search", "final", "leaderboard", "trials", "studies", "families", "datasets", "doctor", "fsck")
 
 # The machine's faults rather than ours: no traceback for those.
-ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+ENVIRONMENT = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO,
+    errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 
 EXAMPLES = """examples:
   bench search cnn --trials 50          search, retrain the winner over 5 seeds, test once

@@ -15,8 +15,9 @@ from bench.errors import FamilyError
 from bench.family import Family
 from bench.finals import CANDIDATES, ROUNDS
 from bench.space import Config
+from bench.study import sizes
 from bench.training.budget import REDUCTION, rungs
-from bench.workers.messages import AtRung, Decide, Done, Job, Lost, Ready, Size, Sized
+from bench.workers.messages import AtRung, Decide, Done, Job, Lost, Ready
 from bench.workers.pool import Pool
 
 DRAWS = 24  # configurations whose parameters are counted, beside the corners and the reference
@@ -69,8 +70,8 @@ def estimate(
         FamilyError: a model cannot be built or trained; with the family's own error.
     """
     configs = _spread(family)
-    sizes = _ask(pool, Size(_source(family), tuple(configs), precision))
-    ordered = sorted(zip(sizes, range(len(configs)), strict=True))
+    counts = sizes(family, configs, precision, pool)
+    ordered = sorted(zip(counts, range(len(configs)), strict=True))
     ends = {"smallest": configs[ordered[0][1]], "largest": configs[ordered[-1][1]]}
     measured = tuple(_measure(family, sealed, pool, precision, ends))
     workers = len(pool)
@@ -90,22 +91,6 @@ def _spread(family: Family) -> list[Config]:
 def _source(family: Family) -> Any:
     assert family.source is not None
     return family.source
-
-
-def _ask(pool: Pool, question: Size) -> Sequence[int]:
-    """Have the first worker that is ready count parameters."""
-    asked = False
-    while True:
-        for _, message in pool.poll(1.0):
-            if isinstance(message, Sized):
-                if message.problem:
-                    raise FamilyError(message.problem)
-                return message.parameters
-            if isinstance(message, Lost):
-                raise FamilyError(f"A worker ended while it built the models: {message.detail}")
-        if not asked and pool.idle:
-            asked = True
-            pool.send(pool.idle[0], question)
 
 
 def _measure(family: Family, sealed: Sealed, pool: Pool, precision: str, ends: Mapping[str, Config]) -> list[Measured]:

@@ -6,10 +6,10 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
+import bench
 from bench.errors import FrozenStudy
 
-FROZEN = ("data_checksum", "split_fingerprint", "space", "seed", "sampler", "pruner", "precision")
-HARMLESS = ("versions",)  # may be accepted: trials remain what they were
+HARMLESS = ("versions", "source")  # may be accepted, where the user knows that the models are what they were
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
 PACKAGES = ("keras", "numpy", "optuna", "tensorflow")
 
@@ -18,7 +18,8 @@ def versions() -> dict[str, str]:
     """What trials and finals depend on, by name; read without importing any of it."""
     from importlib.metadata import version
 
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    own = {"bench": bench.__version__, "python": platform.python_version()}
+    return {**own, **{name: version(name) for name in PACKAGES}}
 
 
 def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,13 +43,16 @@ class Session:
         self._pool: Pool | None = None
 
     def pool(self) -> Pool:
+        from bench.data.catalog import copies_of
         from bench.workers.devices import places
         from bench.workers.pool import Pool
 
         if self._pool is None:
             where = places(self.options.workers, self.options.gpus, self.options.per_gpu)
             source = self.sealed.source.get("path")
-            forbidden = [self.sealed.test_path, self.home / "results", *([Path(source)] if source else [])]
+            # The source, and the copies that a habit would find: keras.datasets.mnist.load_data(), load_digits().
+            copies = [*([Path(source)] if source else []), *copies_of(self.sealed.name, self.options.data_dir)]
+            forbidden = [self.sealed.test_path, self.home / "results", *copies]
             self._pool = Pool(where, self.sealed.folder, forbidden, self.home / "logs")
         return self._pool
 
@@ -85,7 +89,7 @@ def run_families(options: argparse.Namespace, families: list[Family], search_fir
 def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> dict[str, Any]:
     from bench import lock
     from bench.finals import final
-    from bench.study import outcome
+    from bench.study import accept, outcome
 
     options, study = session.options, session.study_name(family)
     with lock.hold(session.home, study):
@@ -94,6 +98,8 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
         else:
             found = outcome(session.store, study)
             _check_searched(family, session.sealed, found)
+            settings = accept(study, family, options.accept, dict(found.settings), session.store)
+            found = replace(found, settings=settings)
         stored: Final | None = None
         if not (search_first and options.no_final) and found.reached:
             stored = final(

@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from bench.frozen import HARMLESS
+
 DEFAULT_SEEDS = 5
 LONGEST_NAME = 200  # Optuna's tables hold 512
 
@@ -49,6 +51,12 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 def add_seeds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=positive, default=DEFAULT_SEEDS, metavar="K", help=f"runs of the winner ({DEFAULT_SEEDS})"
+    )
+
+
+def add_accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept", action="append", default=[], choices=HARMLESS, help="go on although these differ from the study's"
     )
 
 

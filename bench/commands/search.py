@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.commands.chain import Session, load_families, run_families
 from bench.commands.common import console, print_json, say
-from bench.commands.options import add_seeds, add_study, add_workers, duration, pair, positive
-from bench.frozen import HARMLESS
+from bench.commands.options import add_accept, add_seeds, add_study, add_workers, duration, pair, positive
 
 if TYPE_CHECKING:
     from bench.family import Family
@@ -31,9 +30,7 @@ def arguments(search: argparse.ArgumentParser) -> None:
     search.add_argument("--range", action="append", default=[], type=pair, metavar="NAME=LOW:HIGH", dest="ranges")
     search.add_argument("--timeout", type=duration, metavar="30m", help="stop the search after this long; resumable")
     search.add_argument("--trial-timeout", type=duration, metavar="5m", help="a longer trial has failed")
-    search.add_argument(
-        "--accept", action="append", default=[], choices=HARMLESS, help="go on although these differ from the study's"
-    )
+    add_accept(search)
     add_workers(search)
     add_seeds(search)
     search.add_argument("--no-final", action="store_true", help="stop after the search; the test set stays sealed")

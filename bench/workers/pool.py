@@ -158,6 +158,9 @@ class Pool:
         ready = self._workers[worker].ready
         return ready.device if ready else ""
 
+    def log_of(self, worker: int) -> Path:
+        return Path(self._logs[worker].name)
+
     def submit(self, worker: int, job: Job) -> None:
         self._workers[worker].job = job
         self._workers[worker].heard()

@@ -22,7 +22,9 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         for number in SIGNALS:
-            self._before[number] = signal.signal(number, self._heard)
+            # nohup has the process ignore a terminal that closes, and that stays so.
+            if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
+                self._before[number] = signal.signal(number, self._heard)
         return self
 
     def __exit__(self, *_: object) -> None:
