@@ -214,20 +214,14 @@ def _secrets(url: str | None) -> list[str]:
     return [url, *(str(value) for value in values if value)]
 
 
-NEEDED = (
-    "dataset", "family", "engine", "data_checksum", "split_fingerprint", "space", "seed", "sampler", "pruner",
-    "precision",
-)  # fmt: skip
-
-
 def _settings(study: str, attributes: Mapping[str, Any]) -> dict[str, Any] | None:
     if ATTRIBUTE not in attributes:
         return None
     try:
-        found: dict[str, Any] = json.loads(attributes[ATTRIBUTE])
-        for name in NEEDED:
-            found[name]
-    except (ValueError, TypeError, KeyError) as error:
+        found = json.loads(attributes[ATTRIBUTE])
+        if not isinstance(found, dict):
+            raise ValueError("settings are a mapping")
+    except (ValueError, TypeError) as error:
         raise RecordError(f"Study {study!r} {_unread(study, error)}") from None
     return found
 

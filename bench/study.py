@@ -289,6 +289,12 @@ def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any])
         "pruner": request.pruner,
         "precision": None if request.precision == "auto" else request.precision,
     }
+    lost = [name for name in asked if name not in settings]
+    if lost:
+        raise RecordError(
+            f"Study {request.study!r} no longer says with what {lost[0]} it was made, so it cannot be continued. "
+            "Restore the storage from a copy, or search anew with --study NAME."
+        )
     frozen.check(request.study, settings, asked)
 
 

@@ -42,7 +42,7 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
     studies = []
     for name, settings in store.studies().items():
         found = outcome(store, name)
-        if settings["dataset"] != dataset or found.best is None or settings["data_checksum"] not in images:
+        if settings.get("dataset") != dataset or found.best is None or settings["data_checksum"] not in images:
             continue
         studies.append(
             {

@@ -6,22 +6,21 @@ import argparse
 import contextlib
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
+from bench.files import slug
 from bench.inert import inert
 
 
 def dataset_name(options: argparse.Namespace) -> str:
     """The name that results of this data set are kept under, without reading the data."""
-    from bench.data.sealed import Sealed
-    from bench.files import slug
+    from bench.data import catalog
+    from bench.data.sealed import sealed_in
 
     if options.dataset:
-        return slug(Path(options.dataset).stem if options.dataset.endswith(".npz") else options.dataset)
-    folders = sorted((options.home / "cache").glob("*/seal.json"), key=lambda path: path.stat().st_mtime)
-    names = [Sealed.load(path.parent).name for path in folders]
-    return "mnist" if "mnist" in names or not names else names[-1]
+        return slug(catalog.dataset_name(options.dataset))
+    names = [sealed.name for sealed in sealed_in(options.home)]
+    return "mnist" if "mnist" in names or not names else names[0]
 
 
 def console() -> Any:

@@ -12,8 +12,8 @@ from bench.commands.options import add_accept, add_seeds, add_study, add_workers
 if TYPE_CHECKING:
     from bench.family import Family
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "grid", "brute-force")
-PRUNERS = ("asha", "hyperband", "median", "percentile", "none")
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "nsgaiii", "grid", "brute-force")
+PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "none")
 ENGINES = ("optuna",)
 
 

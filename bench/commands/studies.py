@@ -50,9 +50,9 @@ def _list(options: argparse.Namespace, store: Store) -> None:
         rows.append(
             {
                 "study": study,
-                "dataset": settings["dataset"],
-                "family": settings["family"],
-                "engine": settings["engine"],
+                "dataset": settings.get("dataset", ""),
+                "family": settings.get("family", ""),
+                "engine": settings.get("engine", ""),
                 "state": _state(options, study, found, study in tested),
                 "trials": found.finished,
                 "complete": found.count("complete"),

@@ -9,7 +9,6 @@ that a look is never spent without its result being kept, even when the parent d
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from bench.errors import BenchError, Interrupted, RecordError, SealError
 from bench.files import sha256, write_atomic
 from bench.holdout import ledger
 from bench.records import Final
+from bench.workers import orphans
 
 BATCH = 500
 
@@ -65,12 +65,7 @@ def sit(
         "family": str(family),
         "began": began,
     }
-    environment = {
-        **os.environ,
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }
+    environment = orphans.environment(CUDA_VISIBLE_DEVICES="-1", KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="2")
     log = home / "logs" / "exam.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:
@@ -116,6 +111,8 @@ def wait_for(home: Path, manifest_id: str, say: Callable[[str], object], stop_as
 
 def under_way(home: Path, manifest_id: str) -> bool:
     """Whether this manifest's exam is being sat now."""
+    if not (home / "locks" / f"exam-{manifest_id}.lock").exists():
+        return False
     lock = _lock(home, manifest_id)
     try:
         lock.acquire(timeout=0)

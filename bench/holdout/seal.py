@@ -24,6 +24,7 @@ from bench.disk import RESERVE, wait_for_room
 from bench.errors import BenchError, DataError, InputError, Interrupted, SealError
 from bench.files import slug, write_atomic
 from bench.inert import one_line
+from bench.workers import orphans
 from bench.workers.stop import end_with_parent
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ def ensure(home: Path, dataset: str | None, data_dir: Path | None, say: Callable
 
 def _run_sealer(home: Path, dataset: str, data_dir: Path | None) -> Sealed:
     command = [sys.executable, "-m", "bench.holdout.seal", "--home", str(home), "--dataset", dataset]
-    run = subprocess.run([*command, *(["--data-dir", str(data_dir)] if data_dir else [])], stdout=subprocess.PIPE)
+    run = subprocess.run(
+        [*command, *(["--data-dir", str(data_dir)] if data_dir else [])],
+        stdout=subprocess.PIPE,
+        env=orphans.environment(),
+    )
     try:
         answer = json.loads(run.stdout)
     except ValueError:

@@ -16,6 +16,11 @@ import psutil
 VARIABLE = "BENCH_WORKER_OF"
 
 
+def environment(**changes: str) -> dict[str, str]:
+    """What a process of ours starts with: all of this one's but the URL of the storage, which may hold a password."""
+    return {**{name: value for name, value in os.environ.items() if name != "BENCH_STORAGE"}, **changes}
+
+
 def new_tag() -> str:
     """What the workers of one pool, and all that they start, carry in VARIABLE: the owner and an id of the pool."""
     return f"{os.getpid()}:{uuid.uuid4().hex}"
