@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from importlib import import_module
 
@@ -14,7 +15,21 @@ from bench.commands.parser import Parser
 from bench.errors import BenchError, Interrupted
 
 # In the order of the help.
-COMMANDS = ("search", "final", "leaderboard", "trials", "studies", "families", "datasets", "doctor", "fsck")
+COMMANDS = (
+    "search",
+    "final",
+    "leaderboard",
+    "reproduce",
+    "trials",
+    "studies",
+    "families",
+    "datasets",
+    "dashboard",
+    "doctor",
+    "fsck",
+    "config",
+    "completion",
+)
 
 # The machine's faults rather than ours: no traceback for those.
 ENVIRONMENT = (
@@ -22,32 +37,45 @@ ENVIRONMENT = (
     errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
 
-EXAMPLES = """examples:
-  bench search cnn --trials 50          search, retrain the winner over 5 seeds, test once
-  bench search all --dataset digits     every family, the same budget each
-  bench leaderboard --markdown          the families compared
+EXAMPLES = """
+  bench search cnn --trials 50            search, retrain the winner, test once
+  bench search all --dataset digits       every family, the same budget each
+  bench leaderboard --markdown            the families compared
+  bench search --help                     what a command takes, with examples
+
+Any option of any command may also stand in the environment (BENCH_TRIALS=100)
+or in bench.toml (trials = 100); see bench config --help.
 """
 
 
 def entry() -> None:
-    """The console script."""
+    """The console script; where a shell asks what could be typed next, the answer."""
+    if "_ARGCOMPLETE" in os.environ:
+        from bench.commands.completers import complete
+
+        complete(parser())
     sys.exit(main())
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The whole command line; each command's part stands in its module below `bench.commands`."""
     top = Parser(
         prog="bench",
-        description="Search hyperparameters, retrain the winner over seeds, open the test set once, compare families.",
-        epilog=EXAMPLES,
+        description="Search hyperparameters, retrain the winner over seeds, open the test set once,\ncompare families.",
+        epilog=f"examples:{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"bench {bench.__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    top.commands = commands.choices
     for name in COMMANDS:
         module = import_module(f"bench.commands.{name}")
         about = (module.__doc__ or "").splitlines()[0]
-        command = commands.add_parser(name, help=about, description=about)
+        examples = f"examples:{module.EXAMPLES}"
+        command = commands.add_parser(
+            name, help=about, description=about, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.commands = commands.choices
         add_everywhere(command)
         module.arguments(command)
         command.set_defaults(run=module.run)
@@ -56,8 +84,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or that of the error (see `bench.errors`)."""
-    options = parser().parse_args(argv)
     try:
+        options = parser().parse_args(argv)
         options.run(options)
     except BenchError as error:
         say(f"bench: {error}")

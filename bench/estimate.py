@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines.design import latin_hypercube
 from bench.engines.interface import seed_of
@@ -88,11 +89,6 @@ def _spread(family: Family) -> list[Config]:
     return [*corners, *reference, *latin_hypercube(space, DRAWS, seed_of(0, 0, "dry run"))]
 
 
-def _source(family: Family) -> Any:
-    assert family.source is not None
-    return family.source
-
-
 def _measure(family: Family, sealed: Sealed, pool: Pool, precision: str, ends: Mapping[str, Config]) -> list[Measured]:
     """Train both ends for STEPS steps, side by side where there are two workers, and stop them there."""
     waiting, running, found = list(ends.items()), dict[int, tuple[str, Config]](), dict[str, Measured]()
@@ -102,7 +98,7 @@ def _measure(family: Family, sealed: Sealed, pool: Pool, precision: str, ends: M
                 name, config = waiting.pop(0)
                 running[worker] = (name, config)
                 samples = min(STEPS * _batch(config), sealed.n_train)
-                job = Job(len(found), _source(family), config, seed_of(0, 0, name), precision, (samples,))
+                job = Job(len(found), pack(family), config, seed_of(0, 0, name), precision, (samples,))
                 pool.submit(worker, job)
         for worker, message in pool.poll(1.0):
             if isinstance(message, AtRung):

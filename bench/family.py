@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import FamilyError, InputError, SealError, SpaceError, UnknownFamily, did_you_mean
+from bench.files import slug
 from bench.space import Config, SearchSpace, Value
 
 Build = Callable[[Config, tuple[int, int, int], int], Any]
@@ -26,19 +27,21 @@ Build = Callable[[Config, tuple[int, int, int], int], Any]
 
 @dataclass(frozen=True)
 class Family:
-    """What one file in `search_spaces/` defines as `FAMILY`.
+    """What one file in `search_spaces/` defines as `FAMILY`, or what `bench.search` is given.
 
     Args:
-        name: the file's stem.
+        name: the file's stem; letters, digits, '.', '_' and '-'.
         space: the parameters that are searched.
         build: (config, (height, width, channels), classes) -> an uncompiled Keras model. Its input is float, shape
             (n, height, width, channels), in [0, 1]; its output is logits, shape (n, classes).
         reference: the configuration that is always trial 0, or None for the sampler's own first one.
         source: the file it was read from; filled in by `load`.
         about: the first line of that file's docstring; filled in by `load`.
+        loaded: the `build` that the file defines; filled in by `load`.
         code: SHA-256 (hex) of that file and of those beside it that it imports; filled in by `load`.
 
     Raises:
+        FamilyError: the name is not fit for a file name.
         SpaceError: the reference does not lie in the space.
     """
 
@@ -48,9 +51,15 @@ class Family:
     reference: Mapping[str, Value] | None = None
     source: Path | None = field(default=None, compare=False)
     about: str = ""
+    loaded: Build | None = field(default=None, compare=False, repr=False)
     code: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if self.name != slug(self.name):
+            raise FamilyError(
+                "A family's name is letters, digits, '.', '_' and '-', at most 80 and not '.' or '-' at the ends; "
+                f"{self.name!r} is not. Call it {slug(self.name)!r}."
+            )
         if self.reference is not None:
             problems = self.space.problems_of(self.reference)
             if problems:
@@ -133,7 +142,7 @@ def load_file(path: Path) -> Family:
     if not callable(family.build):
         raise FamilyError(f"{path}: build must be a function of (config, image_shape, classes), not {family.build!r}.")
     about = (module.__doc__ or "").strip().splitlines()
-    return replace(family, source=path, about=about[0] if about else "", code=code)
+    return replace(family, source=path, about=about[0] if about else "", loaded=family.build, code=code)
 
 
 def fingerprint_of(path: Path) -> str:

@@ -16,15 +16,16 @@ from typing import Any, Protocol
 
 import bench
 from bench import frozen, results
+from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.disk import RESERVE, wait_for_room
 from bench.engines.fixed import Run, run_all
 from bench.engines.interface import seed_of
 from bench.errors import Interrupted, NoTrialSucceeded
 from bench.family import Family
-from bench.files import unique_slug, write_json
+from bench.files import sha256, unique_slug, write_json
 from bench.holdout import exam
-from bench.records import Event, Final, Manifest, Trial
+from bench.records import WINNER, Event, Final, Manifest, Trial
 from bench.space import fingerprint
 from bench.study import Outcome
 from bench.workers.pool import Pool
@@ -94,7 +95,7 @@ def final(
     for stored in results.read_finals(home, sealed.name):
         if stored.id == identity:
             return stored
-    frozen.check(outcome.study, outcome.settings, {"source": family.code})
+    frozen.check(outcome.study, outcome.settings, {"source": frozen.code_of(family)})
     if outcome.best is None:
         raise NoTrialSucceeded(f"Study {outcome.study!r} has no complete trial; run `bench search` for more trials.")
     began = time.time()
@@ -107,7 +108,7 @@ def final(
         wait_for_room(home, stages.message, stop_asked, needed)
         room = partial(wait_for_room, home, stages.message, stop_asked)
         trained = _retrain(confirmed, outcome, family, sealed, pool(), work, seeds, stages, stop_asked, room)
-        manifest = _freeze(identity, confirmed, outcome, family, sealed, seeds, trained, pool().device_of(0))
+        manifest = _freeze(identity, confirmed, outcome, family, sealed, work, trained, pool().device_of(0))
         return _examine(manifest, sealed, family, home, work, trained, stages, began, room)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -125,9 +126,12 @@ def confirm(
 
     A race: a round gives every candidate one more seed. It ends when the leader is ahead by more than two standard
     errors; when the two differ by less than MARGIN, where either will do; or after ROUNDS. The value that a trial had
-    in the search does not count: it was selected for it.
+    in the search does not count: it was selected for it. Where the study tried one configuration and completed it once,
+    nothing was selected: its own value stands, and nothing is trained again.
     """
     complete = [t for t in outcome.trials if t.state == "complete" and t.val_accuracy is not None]
+    if len(complete) == 1 and all(t.params == complete[0].params for t in outcome.trials):
+        return Confirmed(complete[0], complete[0].val_accuracy or 0.0, ())
     best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
     scores: dict[int, list[float]] = {t.number: [] for t in best}
     rounds = ROUNDS if len(best) > 1 else 1
@@ -172,8 +176,8 @@ def _runs(
     stop_asked: Callable[[], bool],
     room: Callable[[], None] = lambda: None,
 ) -> list[Trial]:
-    assert family.source is not None
-    done = run_all(runs, family.source, outcome.settings["precision"], pool, stages, stop_asked, family.code, room)
+    code, precision = frozen.code_of(family), outcome.settings["precision"]
+    done = run_all(runs, pack(family), precision, pool, stages, stop_asked, code, room)
     if done is None:
         raise Interrupted("Stopped before the test set was opened; the same command continues.")
     return done
@@ -200,7 +204,7 @@ def _retrain(
             k,
             _samples(winner, sealed.n_train + sealed.n_validation),
             retrain=True,
-            save_to=work / f"seed-{k}.keras",
+            save_to=_model(work, k),
         )
         for k in range(seeds)
     ]
@@ -216,7 +220,7 @@ def _freeze(
     outcome: Outcome,
     family: Family,
     sealed: Sealed,
-    seeds: int,
+    work: Path,
     trained: Sequence[Trial],
     device: str,
 ) -> Manifest:
@@ -247,6 +251,8 @@ def _freeze(
         device=device,
         code_version=bench.__version__,
         warnings=(*sealed.warnings, *(f"seed {t.seed}: {t.detail}" for t in trained if t.detail)),
+        purpose=outcome.settings.get("purpose", WINNER),
+        model_sha256=tuple(sha256(_model(work, t.number)) for t in trained),
     )
 
 
@@ -261,15 +267,19 @@ def _examine(
     began: float,
     room: Callable[[], None],
 ) -> Final:
-    assert family.source is not None
     folder = results.folder(home, sealed.name, family.name, manifest.id)
     manifest_sha256 = results.write_manifest(home, manifest)
     write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in trained])
-    models = [work / f"seed-{t.number}.keras" for t in trained]
+    models = [_model(work, t.number) for t in trained]
     stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1, "exam")
-    stored = exam.sit(home, folder, manifest_sha256, sealed, models, family.source, began, room)
+    stored = exam.sit(home, folder, manifest_sha256, sealed, models, pack(family), began, room)
     stages.end_stage()
     return stored
+
+
+def _model(work: Path, number: int) -> Path:
+    """Where the model of one seed waits for its exam."""
+    return work / f"seed-{number}.keras"
 
 
 def _samples(trial: Trial, images: int) -> int:

@@ -28,16 +28,33 @@ def to_csv(board: Board) -> str:
     """One line a row; an interval becomes two columns. Text that a spreadsheet would run starts with an apostrophe."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(flat_columns(board))
+    for row in board.rows:
+        writer.writerow(csv_cell(value) for value in flat_row(board, row))
+    return out.getvalue()
+
+
+def flat_columns(board: Board) -> list[str]:
+    """The board's columns with two for each interval, its lower and its upper bound."""
     names: list[str] = []
     for name in board.columns:
         names += [f"{name}_low", f"{name}_high"] if name.endswith("ci95") else [name]
-    writer.writerow(names)
-    for row in board.rows:
-        cells: list[Any] = []
-        for name in board.columns:
-            cells += list(row[name] or (None, None)) if name.endswith("ci95") else [_cell(row[name])]
-        writer.writerow(cells)
-    return out.getvalue()
+    return names
+
+
+def flat_row(board: Board, row: Row) -> list[Any]:
+    """A row's values in the order of `flat_columns`."""
+    values: list[Any] = []
+    for name in board.columns:
+        values += list(row[name] or (None, None)) if name.endswith("ci95") else [row[name]]
+    return values
+
+
+def caption(board: Board) -> str:
+    """What the numbers of a board are, in one line."""
+    against = f"; error reduction against {board.baseline}" if board.baseline else ""
+    what = "mean over seeds, 95 % intervals" if "test_accuracy" in board.columns else "95 % intervals"
+    return f"{board.dataset}: {what}{against}"
 
 
 def to_markdown(board: Board) -> str:
@@ -84,6 +101,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def printable(text: str) -> str:
+    """Text whose control characters, line ends among them, are replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _family(row: Row) -> str:
     return str(row["family"]) if row["engine"] == "optuna" else f"{row['family']} ({row['engine']})"
 
@@ -108,16 +130,17 @@ def trials_cell(row: Row) -> str:
     return f"{row['trials']} ({', '.join(out)})" if out else str(row["trials"])
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A value that a spreadsheet shows and does not run."""
     if not isinstance(value, str):
         return value
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+    text = printable(value)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _inert(text: str) -> str:
     """Text that stays text in a Markdown table."""
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    text = printable(text)
     for mark in "\\`|*_[]<>":
-        printable = printable.replace(mark, f"\\{mark}")
-    return printable
+        text = text.replace(mark, f"\\{mark}")
+    return text

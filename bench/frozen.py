@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from types import CodeType, FunctionType
 from typing import Any
 
 import bench
 from bench.errors import FrozenStudy
+from bench.family import Family
 
 HARMLESS = ("versions", "source")  # may be accepted, where the user knows that the models are what they were
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
@@ -20,6 +24,71 @@ def versions() -> dict[str, str]:
 
     own = {"bench": bench.__version__, "python": platform.python_version()}
     return {**own, **{name: version(name) for name in PACKAGES}}
+
+
+def code_of(family: Family) -> str | None:
+    """What tells two states of a family's file apart; None where `build` is not what a file defines."""
+    return family.code if family.source is not None and family.loaded is family.build else None
+
+
+def build_of(family: Family) -> str:
+    """What tells two families of one name and one space apart: 'from a file', or a digest of what `build` does.
+
+    The digest covers the code, its constants, defaults and enclosed values, and the functions of its own module that it
+    calls, not their comments or line numbers. Of a file `code_of` tells.
+    """
+    if family.source is not None and family.loaded is family.build:
+        return "from a file"
+    digest = hashlib.sha256("\n".join(_parts(family.build, set())).encode()).hexdigest()
+    return f"object {digest[:12]}"
+
+
+def _parts(thing: Any, seen: set[int]) -> Iterator[str]:
+    """What a callable does, in pieces that are the same in every process of one Python version."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, partial):
+        yield from _parts(thing.func, seen)
+        yield from _plain((thing.args, sorted(thing.keywords.items())))
+    elif isinstance(thing, FunctionType):
+        yield from _code(thing.__code__)
+        yield from _plain((thing.__defaults__, thing.__kwdefaults__))
+        # Cells are in the order of co_freevars; globals in that of co_names.
+        inner = [cell.cell_contents for cell in thing.__closure__ or ()]
+        inner += [thing.__globals__.get(name) for name in thing.__code__.co_names]
+        for value in inner:
+            if isinstance(value, FunctionType) and value.__module__ == thing.__module__:
+                yield from _parts(value, seen)
+            else:
+                yield from _plain(value)
+    elif hasattr(thing, "__func__"):
+        yield from _parts(thing.__func__, seen)
+    elif not isinstance(thing, type):
+        yield from _parts(type(thing).__call__, seen)
+
+
+def _code(code: CodeType) -> Iterator[str]:
+    yield f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {code.co_freevars}"
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _code(constant)
+        else:
+            yield from _plain(constant)
+
+
+def _plain(value: Any) -> Iterator[str]:
+    """Numbers, strings and collections of them; of anything else nothing, since its repr may hold an address."""
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        yield repr(value)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _plain(item)
+    elif isinstance(value, (set, frozenset)):
+        yield from sorted(map(repr, value))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _plain((key, item))
 
 
 def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

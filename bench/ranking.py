@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from bench.records import Final
+from bench.records import WINNER, Final
 from bench.results import newest
 
 DEFAULT_BASELINE = "mlp"
@@ -50,7 +50,7 @@ def leaderboard(
     looks: Callable[[Final], int],
     baseline: str | None = None,
 ) -> Board:
-    """Rank the newest final of each (family, engine, study).
+    """Rank the newest final of each (family, engine, study), of tuned winners only.
 
     Args:
         finals: stored finals of one data set, oldest first.
@@ -59,7 +59,7 @@ def leaderboard(
         baseline: the family that errors are compared with; `mlp` when None.
     """
     notes: list[str] = []
-    rows = newest(finals)
+    rows = newest(final for final in finals if final.purpose == WINNER)
     if rows:
         checksum = rows[-1].data_checksum
         other = [final for final in rows if final.data_checksum != checksum]

@@ -13,6 +13,7 @@ from bench.space import Value
 
 State = Literal["running", "complete", "pruned", "failed"]
 Reason = Literal["diverged", "out of memory", "timed out", "hung", "crashed", "killed", "broke the seal", "error"]
+Cells = tuple[tuple[int, int, int], ...]  # of a confusion matrix: (true label, predicted label, images), without zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ class Trial:
 
     `val_accuracy` is the accuracy at exactly `epochs` for a complete trial, the last one reported for a pruned trial,
     None for a failed one. `curve` holds (nominal samples, validation accuracy) at every rung reached, and at its end if
-    it is complete. `elapsed` is the study's search time when the trial ended, earlier processes counted.
+    it is complete. `losses` holds (the same samples, mean training loss since those before). `elapsed` is the study's
+    search time when the trial ended, earlier processes counted. `confusion` holds the non-zero cells (true label,
+    predicted label, images) of the last evaluation on validation images, which at an early rung may be half of them;
+    None for a failed trial and for a retraining, which has no evaluation.
     """
 
     number: int
@@ -53,6 +57,8 @@ class Trial:
     seed: int | None = None
     attempts: int = 1
     elapsed: float | None = None
+    confusion: Cells | None = None
+    losses: tuple[tuple[int, float], ...] = ()
 
     @property
     def rungs(self) -> tuple[tuple[int, float], ...]:
@@ -128,6 +134,10 @@ Subscriber = Callable[[Event], None]
 
 # --- results ---------------------------------------------------------------------------------------------------------
 
+# What a study and its finals are for. Only winners are ranked; comparisons are made within one purpose.
+WINNER = "winner"  # a family's tuned best
+NOTEBOOK = "notebook"  # a model at the notebook's settings, for `bench reproduce`
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -148,7 +158,7 @@ class Manifest:
     space_fingerprint: str
     precision: str
     seeds: tuple[int, ...]
-    val_accuracy: float  # mean over the confirming seeds
+    val_accuracy: float  # mean over the confirming seeds; the trial's own where there was nothing to confirm
     confirm: tuple[Mapping[str, Any], ...]  # one entry a candidate: trial, seeds, val_accuracies
     trials: int
     pruned: int
@@ -159,6 +169,8 @@ class Manifest:
     device: str
     code_version: str
     warnings: tuple[str, ...] = ()
+    model_sha256: tuple[str, ...] = ()  # of every seed's model file, in the order of `seeds`
+    purpose: str = WINNER
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -197,6 +209,7 @@ class Final:
     final_seconds: float
     parameters: int
     warnings: tuple[str, ...] = ()
+    purpose: str = WINNER
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

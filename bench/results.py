@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from bench.errors import RecordError
 from bench.files import sha256, slug, write_json
-from bench.records import Final, Manifest
+from bench.records import WINNER, Final, Manifest
 
 SCHEMA = 1
 KINDS: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
@@ -50,6 +50,7 @@ def read_final(where: Path) -> Final:
             raise ValueError(f"schema {document['schema']}, this version reads {SCHEMA}")
         for name in ("ci95", "seeds", "seed_accuracies", "warnings"):
             document[name] = tuple(document[name])
+        document.setdefault("purpose", WINNER)  # older records are of winners only
         for field in fields(Final):
             if not isinstance(document[field.name], KINDS.get(str(field.type), object)):
                 raise ValueError(f"{field.name} must be {field.type}, not {document[field.name]!r}")
@@ -65,6 +66,21 @@ def read_final(where: Path) -> Final:
             "`bench final` again, which adds a look."
         )
     return final
+
+
+def read_manifest(where: Path) -> dict[str, Any]:
+    """The manifest in one folder, as it stands there; `read_final` is what checks it.
+
+    Raises:
+        RecordError: it does not read back.
+    """
+    try:
+        document: dict[str, Any] = json.loads((where / "manifest.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"{where / 'manifest.json'} does not read back: {error}. Move {where} away and run `bench final` again."
+        ) from None
+    return document
 
 
 def read_finals(home: Path, dataset: str | None = None) -> list[Final]:
@@ -116,7 +132,7 @@ def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> d
 
     So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
     """
-    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if a.data_checksum == b.data_checksum}
+    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if _group(a) == _group(b)}
     try:
         pairs = read_comparisons(home, dataset)
     except RecordError:
@@ -130,15 +146,19 @@ def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> d
 def update_comparisons(home: Path, dataset: str) -> None:
     """Compare the newest finals of a data set pairwise, adjust after Holm over all pairs, and store it for printing.
 
-    Finals of different data are never compared: each checksum is a group of its own.
+    Finals of different data or purpose are never compared: each group has its own pairs and its own adjustment.
     """
     base = home / "results" / slug(dataset)
     with FileLock(base / ".comparisons.lock"):
         finals = newest(read_finals(home, dataset))
         pairs: dict[str, dict[str, Any]] = {}
-        for checksum in {final.data_checksum for final in finals}:
-            pairs |= _compare_all(home, [final for final in finals if final.data_checksum == checksum])
+        for group in {_group(final) for final in finals}:
+            pairs |= _compare_all(home, [final for final in finals if _group(final) == group])
         write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs})
+
+
+def _group(final: Final) -> tuple[str, str]:
+    return final.data_checksum, final.purpose
 
 
 def _compare_all(home: Path, finals: list[Final]) -> dict[str, dict[str, Any]]:
@@ -151,12 +171,42 @@ def _compare_all(home: Path, finals: list[Final]) -> dict[str, dict[str, Any]]:
     return {f"{a} {b}": {**asdict(found[a, b]), "p_holm": adjusted.get((a, b))} for a, b in found}
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """What the models of a final said of the test images.
+
+    Attributes:
+        probabilities: float32, shape (seeds, images, classes).
+        correct: bool, shape (seeds, images).
+        labels: int32, shape (images,); None in a file of a version that did not keep them.
+    """
+
+    probabilities: Any
+    correct: Any
+    labels: Any
+
+
+def read_predictions(home: Path, final: Final) -> Predictions:
+    """The stored predictions of a final.
+
+    Raises:
+        RecordError: they are not those that the result was made from.
+    """
+    stored = _predictions(home, final, "probabilities", "correct", "labels")
+    return Predictions(stored["probabilities"], stored["correct"], stored.get("labels"))
+
+
 def read_correct(home: Path, final: Final) -> Any:
     """The stored bool matrix, shape (seeds, images), of a final.
 
     Raises:
         RecordError: the predictions are not those that the result was made from.
     """
+    return _predictions(home, final, "correct")["correct"]
+
+
+def _predictions(home: Path, final: Final, *names: str) -> dict[str, Any]:
+    """Those of the named arrays that the file holds, read only if its hash is the result's."""
     import numpy as np
 
     path = folder(home, final.dataset, final.family, final.id) / "predictions.npz"
@@ -166,4 +216,4 @@ def read_correct(home: Path, final: Final) -> Any:
             "`bench final` again, which adds a look."
         )
     with np.load(path, allow_pickle=False) as stored:
-        return stored["correct"]
+        return {name: stored[name] for name in names if name in stored}

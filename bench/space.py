@@ -194,25 +194,27 @@ class SearchSpace:
                 problems.append(f"{name!r} is not active in this configuration; leave it out")
         return problems
 
-    def override(self, fixed: Mapping[str, str] | None = None, ranges: Mapping[str, str] | None = None) -> SearchSpace:
+    def override(
+        self, fixed: Mapping[str, object] | None = None, ranges: Mapping[str, object] | None = None
+    ) -> SearchSpace:
         """A copy with parameters fixed (`--set width=128`) or re-ranged (`--range learning_rate=1e-4:1e-2`).
 
         Args:
-            fixed: name -> value as typed.
-            ranges: name -> 'low:high' for numbers or 'a,b,c' for choices, as typed.
+            fixed: name -> value, or the text of one.
+            ranges: name -> (low, high) for numbers or the options of a choice; or, as typed, 'low:high' and 'a,b,c'.
 
         Raises:
             SpaceError: naming every wrong name and value at once.
         """
         domains = dict(self.domains)
         problems: list[str] = []
-        for name, text in (fixed or {}).items():
-            self._override_one(domains, name, text, _fix, "--set", problems)
-        for name, text in (ranges or {}).items():
+        for name, value in (fixed or {}).items():
+            self._override_one(domains, name, value, _fix, "--set", problems)
+        for name, value in (ranges or {}).items():
             if name in (fixed or {}):
                 problems.append(f"{name!r} has both --set and --range; keep one")
                 continue
-            self._override_one(domains, name, text, _rerange, "--range", problems)
+            self._override_one(domains, name, value, _rerange, "--range", problems)
         if problems:
             raise SpaceError("The search space cannot be changed as asked:", problems)
         return SearchSpace(domains)
@@ -221,12 +223,13 @@ class SearchSpace:
         self,
         domains: dict[str, Domain | When | Fixed],
         name: str,
-        text: str,
+        value: object,
         change: Callable[[Domain, str], Domain | Fixed],
         option: str,
         problems: list[str],
     ) -> None:
         declared = self.domains.get(name)
+        text = _typed(declared.domain if isinstance(declared, When) else declared, value)
         if declared is None or isinstance(declared, Fixed):
             problems.append(
                 f"{option} {name}={text}: {name!r} is no parameter of this space.{did_you_mean(name, self.domains)}"
@@ -306,6 +309,13 @@ def _condition_problems(name: str, when: When, above: Mapping[str, object], doma
             hint = did_you_mean(str(never[0]), options)
             return [f"{name!r}: {when.parent!r} is never {never[0]!r}; its options are {', '.join(options)}.{hint}"]
     return []
+
+
+def _typed(domain: object, value: object) -> str:
+    """A value from Python as it would be typed on the command line."""
+    if isinstance(value, (list, tuple)):
+        return ("," if isinstance(domain, Choice) else ":").join(map(str, value))
+    return str(value)
 
 
 def _parse_like(domain: Domain, text: str) -> Value:

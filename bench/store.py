@@ -25,7 +25,6 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench import failpoints
@@ -33,6 +32,7 @@ from bench.disk import is_full
 from bench.errors import BenchError, RecordError, UsageError
 from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
+from bench.urls import inert, without_passwords
 
 ATTRIBUTE = "bench"
 RETRY_SECONDS = 1.0
@@ -73,7 +73,7 @@ class Store:
                     raise RecordError(
                         f"{path} cannot be used as a storage: {said}. Move it away or use --home."
                     ) from error
-                raise UsageError(f"--storage {_inert(url)} {_why(error, url)}") from None
+                raise UsageError(f"--storage {inert(url)} {why(error)}") from None
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -144,7 +144,7 @@ class Store:
         found = []
         for row in self._storage.get_all_trials(study_id, deepcopy=False):
             try:
-                found.append(_read(row))
+                found.append(trial_of(row))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RecordError(f"Trial {row.number} of study {study!r} {_unread(study, error)}") from None
         return found
@@ -182,36 +182,16 @@ def problem_of(home: Path, url: str | None = None) -> str | None:
             connection.rollback()
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        return f"{_inert(url) if url else home / 'bench.db'} {_why(error, url)}"
+        return f"{inert(url) if url else home / 'bench.db'} {why(error)}"
     return None
 
 
-def _inert(url: str) -> str:
-    """The URL without its password, which may also stand in the query."""
-    try:
-        return make_url(url).set(query={}).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return "URL"  # what does not parse may still hold a password
-
-
-def _why(error: BaseException, url: str | None = None) -> str:
+def why(error: BaseException) -> str:
+    """What is wrong with a storage, to follow its name."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    for secret in _secrets(url):
-        first = first.replace(secret, "***")
-    first = first.rstrip(".")
-    return f"cannot be used: {first}. A storage is written like sqlite:///path/to/file.db."
-
-
-def _secrets(url: str | None) -> list[str]:
-    """What of a URL must not be shown, whoever's message it stands in."""
-    if url is None:
-        return []
-    try:
-        parsed = make_url(url)
-    except SQLAlchemyError:
-        return [url]
-    values = [parsed.password, *(value for value in parsed.query.values() if isinstance(value, str))]
-    return [url, *(str(value) for value in values if value)]
+    return (
+        f"cannot be used: {without_passwords(first).rstrip('.')}. A storage is written like sqlite:///path/to/file.db."
+    )
 
 
 def _settings(study: str, attributes: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -250,7 +230,7 @@ class Writer:
                 return self._write(event)
             except (StorageInternalError, SQLAlchemyError) as error:
                 if not is_full(error):
-                    raise BenchError(f"The storage {_why(error.__cause__ or error)}") from error
+                    raise BenchError(f"The storage {why(error.__cause__ or error)}") from error
             time.sleep(RETRY_SECONDS)  # a quota can be full while the disk is not
             self._wait_for_room()
 
@@ -347,9 +327,13 @@ def row(
         )
 
 
-def _read(stored: FrozenTrial) -> Trial:
+def trial_of(stored: FrozenTrial) -> Trial:
+    """The record that a row of Optuna's holds; of a trial that bench did not make, what Optuna knows of it."""
     own = json.loads(stored.user_attrs.get(ATTRIBUTE, "{}"))
     own.setdefault("params", dict(stored.params))
     own["seconds"] = Phases(**own.get("seconds", {}))
+    if own.get("confusion") is not None:  # records of older versions have none
+        own["confusion"] = tuple((true, predicted, images) for true, predicted, images in own["confusion"])
     own["curve"] = tuple(sorted(stored.intermediate_values.items()))
+    own["losses"] = tuple((int(samples), float(loss)) for samples, loss in own.get("losses", ()))
     return Trial(number=stored.number, state=NAMES.get(stored.state, "running"), **own)

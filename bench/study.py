@@ -10,6 +10,7 @@ from typing import Any
 
 import bench
 from bench import frozen
+from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines.interface import Proposer, Stopper
 from bench.engines.local import ATTEMPTS, LocalDriver, Plan
@@ -17,10 +18,10 @@ from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
 from bench.errors import FamilyError, InputError, Interrupted, NoTrialSucceeded, RecordError
 from bench.family import Family
-from bench.records import Event, Subscriber, Trial, WorkerChanged
+from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
 from bench.space import Choice, Config, Fixed, When
 from bench.store import Store
-from bench.training.budget import rungs
+from bench.training.budget import epoch_marks, rungs
 from bench.workers.messages import Lost, Probe, Probed, Ready, Size, Sized
 from bench.workers.pool import Pool
 
@@ -31,7 +32,8 @@ BUILD_SECONDS = 120.0  # for one model, its framework's first use included
 class Request:
     """What a search is asked for. `sampler`, `pruner`, `seed` and `precision` are None where the user left them out.
 
-    `accept` names those of `frozen.HARMLESS` that may differ from what the study was made with.
+    `accept` names those of `frozen.HARMLESS` that may differ from what the study was made with. `purpose` says what the
+    study is for, see `bench.records`. `every_epoch`: trials are judged after each epoch instead of at the rungs.
     """
 
     study: str
@@ -45,6 +47,8 @@ class Request:
     seconds: float | None = None
     trial_seconds: float | None = None
     accept: tuple[str, ...] = ()
+    purpose: str = WINNER
+    every_epoch: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,9 +153,8 @@ def _drive(
     spent: float,
 ) -> None:
     family = request.family
-    assert family.source is not None
     longest = _longest(family)
-    marks = rungs(sealed.n_train, longest)
+    marks = epoch_marks(sealed.n_train, longest) if request.every_epoch else rungs(sealed.n_train, longest)
     reference = dict(family.reference) if family.reference else None
     proposer: Proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference)
     stopper: Stopper = OptunaStopper(
@@ -166,7 +169,7 @@ def _drive(
             subscriber(event)
 
     plan = Plan(
-        family.source,
+        pack(family),
         settings["seed"],
         settings["precision"],
         sealed.n_train,
@@ -174,7 +177,8 @@ def _drive(
         request.seconds,
         request.trial_seconds,
         spent,
-        family.code,
+        marks if request.every_epoch else None,
+        frozen.code_of(family),
     )
     LocalDriver(plan, proposer, stopper, pool, emit, stop_asked).run(stored)
 
@@ -203,12 +207,14 @@ def _settings(
         "data_checksum": sealed.checksum,
         "split_fingerprint": sealed.split_fingerprint,
         "family": request.family.name,
+        "build": frozen.build_of(request.family),
         "engine": request.engine,
         "space": request.family.space.describe(),
         "seed": request.seed if request.seed is not None else 0,
         "sampler": request.sampler or "tpe",
         "pruner": request.pruner or "asha",
         "precision": measured_precision(pool(), subscribers) if precision == "auto" else precision,
+        "purpose": request.purpose,
         **_code(request.family),
     }
 
@@ -248,7 +254,6 @@ def sizes(
         FamilyError: `build` fails, or its model does not fit the data.
         Interrupted: a stop was asked for.
     """
-    assert family.source is not None
     asked: int | None = None
     since, lost = time.monotonic(), 0
     while not stop_asked():
@@ -261,13 +266,13 @@ def sizes(
             if isinstance(message, Lost) and worker == asked:
                 asked, lost = None, lost + 1
                 if lost == ATTEMPTS:
-                    raise FamilyError(f"{family.source}: {message.detail} while it built the models.")
+                    raise FamilyError(f"Family {family.name!r}: {message.detail} while it built the models.")
         if asked is None and pool.idle:
             asked, since = pool.idle[0], time.monotonic()
-            pool.send(asked, Size(family.source, tuple(configs), precision))
+            pool.send(asked, Size(pack(family), tuple(configs), precision))
         elif asked is not None and time.monotonic() - since > BUILD_SECONDS:
             pool.kill(asked)
-            raise FamilyError(f"{family.source}: `build` did not return within {BUILD_SECONDS:.0f} s.")
+            raise FamilyError(f"Family {family.name!r}: `build` did not return within {BUILD_SECONDS:.0f} s.")
     raise Interrupted("Stopped before anything was trained.")
 
 
@@ -283,19 +288,22 @@ def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any])
         "engine": request.engine,
         "data_checksum": sealed.checksum,
         "split_fingerprint": sealed.split_fingerprint,
+        "build": frozen.build_of(request.family),
         "space": request.family.space.describe(),
         "seed": request.seed,
         "sampler": request.sampler,
         "pruner": request.pruner,
         "precision": None if request.precision == "auto" else request.precision,
+        "purpose": request.purpose,
     }
-    lost = [name for name in asked if name not in settings]
+    said = {"purpose": WINNER, **settings}  # studies had none
+    lost = [name for name in asked if name not in said]
     if lost:
         raise RecordError(
             f"Study {request.study!r} no longer says with what {lost[0]} it was made, so it cannot be continued. "
             "Restore the storage from a copy, or search anew with --study NAME."
         )
-    frozen.check(request.study, settings, asked)
+    frozen.check(request.study, said, asked)
 
 
 def _check_own(study: str, store: Store) -> None:
@@ -310,7 +318,7 @@ def _check_own(study: str, store: Store) -> None:
 
 def _code(family: Family) -> dict[str, Any]:
     """What computes a trial: other code may give other values for the same configuration."""
-    return {"versions": frozen.versions(), "source": family.code}
+    return {"versions": frozen.versions(), "source": frozen.code_of(family)}
 
 
 def accept(study: str, family: Family, names: Iterable[str], settings: dict[str, Any], store: Store) -> dict[str, Any]:

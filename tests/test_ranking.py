@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bench import formats
 from bench.ranking import leaderboard, validation_board
-from bench.records import Final
+from bench.records import NOTEBOOK, Final
 from bench.terminal.tables import leaderboard_table
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -95,6 +95,15 @@ def test_finals_of_other_data_are_left_out_by_name():
 
 def test_only_the_newest_final_of_a_study_is_a_row():
     assert [row["test_accuracy"] for row in board(replace(CNN, id="old", test_accuracy=0.1), CNN).rows] == [0.9941]
+
+
+def test_finals_of_the_notebook_are_no_rows_and_no_baseline():
+    theirs = [
+        replace(final, id=f"n{final.id}", study=f"{final.study}-notebook", purpose=NOTEBOOK, created="2027-01-01")
+        for final in (MLP, DROPOUT, replace(CNN, data_checksum="newer"))
+    ]
+    assert board(MLP, CNN, *theirs) == board(MLP, CNN)
+    assert board(CNN, *theirs).baseline is None
 
 
 def test_warnings_of_the_data_and_unequal_budgets_stand_below():

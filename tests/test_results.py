@@ -9,7 +9,7 @@ import pytest
 from bench import results
 from bench.errors import RecordError
 from bench.files import sha256
-from bench.records import Final, Manifest
+from bench.records import NOTEBOOK, WINNER, Final, Manifest
 
 MANIFEST = Manifest(
     id="abc", schema=1, created="2026-01-01T00:00:00+00:00", study="digits-mlp", dataset="digits", data_id="digits-1",
@@ -19,7 +19,9 @@ MANIFEST = Manifest(
 )  # fmt: skip
 
 
-def store(home, family, correct, identity=None, checksum="c1", study=None, created="2026-01-01T00:00:00+00:00"):
+def store(
+    home, family, correct, identity=None, checksum="c1", study=None, created="2026-01-01T00:00:00+00:00", purpose=WINNER
+):
     """Write a final with these answers, as an exam would."""
     identity = identity or f"id-{family}"
     study = study or f"digits-{family}"
@@ -33,7 +35,7 @@ def store(home, family, correct, identity=None, checksum="c1", study=None, creat
         test_accuracy=float(correct.mean()), ci95=(0.5, 1.0), method="m", seeds=tuple(range(len(correct))),
         seed_accuracies=tuple(correct.mean(axis=1).tolist()), test_images=correct.shape[1],
         errors=float((~correct).sum(axis=1).mean()), val_accuracy=0.9, trials=5, pruned=1, failed=0,
-        search_seconds=10.0, final_seconds=5.0, parameters=100,
+        search_seconds=10.0, final_seconds=5.0, parameters=100, purpose=purpose,
     )  # fmt: skip
     results.write_final(home, final)
     return final
@@ -66,6 +68,21 @@ def test_changed_predictions_are_detected_before_they_are_compared(tmp_path):
         results.update_comparisons(tmp_path, "digits")
 
 
+def test_predictions_of_a_version_that_kept_no_labels_still_read(tmp_path):
+    answers, probabilities = random_answers(0), np.full((3, 200, 4), 0.25, np.float32)
+    final = store(tmp_path, "mlp", answers)
+    path = results.folder(tmp_path, "digits", "mlp", final.id) / "predictions.npz"
+    np.savez(path, correct=answers, probabilities=probabilities)
+    final = replace(final, predictions_sha256=sha256(path))
+    read = results.read_predictions(tmp_path, final)
+    assert read.labels is None
+    np.testing.assert_array_equal(read.correct, answers)
+    np.testing.assert_array_equal(read.probabilities, probabilities)
+    np.savez(path, correct=answers, probabilities=probabilities, labels=np.zeros(200, np.int32))
+    with pytest.raises(RecordError, match="not what the result was made from"):
+        results.read_predictions(tmp_path, final)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"schema": 99})])
 def test_a_broken_result_is_named_with_what_to_do(tmp_path, text):
     final = store(tmp_path, "mlp", random_answers(0))
@@ -86,6 +103,37 @@ def test_every_pair_of_newest_finals_of_the_same_data_is_compared(tmp_path):
         frozenset(pair) for pair in (("id-mlp", "id-cnn"), ("id-mlp", "id-other"), ("id-cnn", "id-other"))
     }
     assert all(0 <= pair["p_value"] <= pair["p_holm"] <= 1 for pair in pairs.values())
+
+
+def test_finals_of_another_purpose_are_compared_among_themselves_with_an_adjustment_of_their_own(tmp_path):
+    for seed, family in enumerate(("mlp", "cnn")):
+        store(tmp_path, family, random_answers(seed))
+    results.update_comparisons(tmp_path, "digits")
+    before = results.read_comparisons(tmp_path, "digits")
+    for seed, family in enumerate(("mlp", "cnn", "mlp_dropout")):
+        store(tmp_path, family, random_answers(9 + seed), f"n-{family}", study=f"{family}-notebook", purpose=NOTEBOOK)
+    results.update_comparisons(tmp_path, "digits")
+    pairs = results.read_comparisons(tmp_path, "digits")
+    assert {pair: pairs[pair] for pair in before} == before
+    assert {frozenset(identity[:2] for identity in pair.split()) for pair in pairs} == {
+        frozenset({"id"}),
+        frozenset({"n-"}),
+    }
+    assert len(pairs) == 1 + 3
+    finals = results.read_finals(tmp_path, "digits")
+    path = tmp_path / "results" / "digits" / "comparisons.json"
+    written = path.stat().st_mtime_ns
+    assert results.complete_comparisons(tmp_path, "digits", finals) == pairs
+    assert path.stat().st_mtime_ns == written
+
+
+def test_a_result_without_a_purpose_is_a_winner(tmp_path):
+    final = store(tmp_path, "mlp", random_answers(0))
+    path = results.folder(tmp_path, "digits", "mlp", final.id) / "result.json"
+    document = json.loads(path.read_text())
+    del document["purpose"]
+    path.write_text(json.dumps(document))
+    assert results.read_finals(tmp_path) == [final]
 
 
 def test_a_broken_comparison_file_is_named_with_what_to_do(tmp_path):

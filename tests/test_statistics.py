@@ -13,7 +13,7 @@ from scipy.stats import norm, t
 from bench.errors import ShapeError
 from bench.files import dump_json
 from bench.ranking import wilson
-from bench.statistics import CROSSED, compare, estimate, holm
+from bench.statistics import CROSSED, compare, contrast, estimate, holm
 
 
 def answers(generator, seeds, difficulty, seed_sd=0.0, skill=0.0):
@@ -223,3 +223,46 @@ def test_where_both_miss_one_image_the_reduction_is_undefined_and_the_p_value_is
     assert (found.log_ratio, found.log_ratio_ci95) == (None, None)
     assert 0.05 < found.p_value < 1
     assert found.df >= 1
+
+
+def test_a_contrast_of_one_seed_is_that_of_two_independent_proportions():
+    generator = np.random.default_rng(5)
+    correct, chosen = generator.random((1, 4000)) < 0.9, np.arange(4000) < 1000
+    found = contrast(correct, chosen)
+    errors = [(~correct[0, side]).mean() for side in (chosen, ~chosen)]
+    variance = sum(e * (1 - e) / n for e, n in zip(errors, (1000, 3000), strict=True))
+    assert found.difference == pytest.approx(errors[0] - errors[1])
+    assert found.ci95[1] - found.ci95[0] == pytest.approx(2 * 1.96 * math.sqrt(variance), rel=1e-3)
+    assert not found.tested
+
+
+def test_a_contrast_knows_that_seeds_move_the_chosen_images_together():
+    """One seed in five fails on the chosen images alone: the images cannot explain that, the seeds must."""
+    generator = np.random.default_rng(6)
+    chosen = np.arange(4000) < 1000
+    correct = generator.random((5, 4000)) < 0.95
+    correct[0, chosen] = generator.random(1000) < 0.5
+    found = contrast(correct, chosen)
+    by_seed = [(~row[chosen]).mean() - (~row[~chosen]).mean() for row in correct]
+    assert found.ci95[1] - found.ci95[0] > 2 * 2 * np.std(by_seed, ddof=1) / math.sqrt(5)
+    assert found.p_value > 0.05
+
+
+def test_a_contrast_of_equal_images_errs_in_one_case_of_twenty():
+    """The same simulation as in the docstring, at 18 and at 5 expected errors."""
+    for rate, size in ((0.018, 1000), (0.05, 100)):
+        generator, rejected = np.random.default_rng(7), 0
+        chosen = np.arange(10 * size) < size
+        for _ in range(300):
+            difficulty = generator.beta(1.5 * rate, 1.5 * (1 - rate), 10 * size)
+            skill = np.exp(generator.normal(0, 0.15, (5, 1))) * np.exp(generator.normal(0, 0.1, (5, 2)))[:, 1 * chosen]
+            found = contrast(generator.random((5, 10 * size)) >= difficulty * skill, chosen)
+            assert found.tested == (0.8 * rate * size > 5) or rate * size == 5
+            rejected += found.p_value < 0.05
+        assert 0.01 <= rejected / 300 <= 0.10
+
+
+@pytest.mark.parametrize("chosen", [np.zeros(9, bool), np.arange(9) < 1, np.arange(9) < 8, np.ones(8, bool)])
+def test_a_contrast_needs_two_images_on_either_side(chosen):
+    with pytest.raises(ShapeError, match="two sides"):
+        contrast(np.ones((2, 9), bool), chosen)

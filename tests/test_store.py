@@ -1,8 +1,10 @@
 """The storage is Optuna's own: written by bench, read back by bench and by a plain Optuna client."""
 
+import json
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -11,13 +13,14 @@ import pytest
 from bench.errors import RecordError, UsageError
 from bench.family import load
 from bench.records import Finished, Paused, Phases, Reported, Started, Trial
-from bench.store import Store
+from bench.store import Store, trial_of
 
 FAMILY = load("cnn")
 PARAMS = {**FAMILY.reference, "optimizer": "sgd", "momentum": 0.9}
 DONE = Trial(
     0, "complete", PARAMS, 0.97, 4096, Phases(0.1, 0.2, 3.0, 0.4, 0.5), 1, None, None,
-    ((1000, 0.9), (4000, 0.97)), 1234, 77, 1,
+    ((1000, 0.9), (4000, 0.97)), 1234, 77, 1, 12.5, ((0, 0, 60), (1, 0, 2), (1, 1, 58)),
+    ((1000, 0.7), (4000, 0.2)),
 )  # fmt: skip
 
 
@@ -35,9 +38,19 @@ def write(store, *events):
         writer(event)
 
 
-def test_a_finished_trial_reads_back_as_it_was(store):
+def test_a_finished_trialtrial_ofs_back_as_it_was(store):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Reported(0, 1, 1000, 0.9), Finished(DONE))
     assert store.trials("digits-cnn") == [DONE]
+
+
+def test_a_record_that_was_written_before_confusions_were_kept_istrial_of_without_one(store):
+    write(store, Started(0, PARAMS, 1, 4000, 1, 77), Finished(DONE))
+    (stored,) = store._storage.get_all_trials(store._storage.get_study_id_from_name("digits-cnn"))
+    assert '"confusion": [[0, 0, 60], ' in stored.user_attrs["bench"]  # within the one record, no write of its own
+    old = json.loads(stored.user_attrs["bench"])
+    del old["confusion"]
+    stored.user_attrs["bench"] = json.dumps(old)
+    assert trial_of(stored) == replace(DONE, confusion=None)
 
 
 def test_states_and_values_are_optunas_own(store, tmp_path):
@@ -55,7 +68,7 @@ def test_states_and_values_are_optunas_own(store, tmp_path):
     assert [t.reason for t in store.trials("digits-cnn")] == [None, None, "diverged", None]
 
 
-def test_optunas_own_command_line_reads_it(store, tmp_path):
+def test_optunas_own_command_linetrial_ofs_it(store, tmp_path):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Finished(DONE))
     url = f"sqlite:///{tmp_path}/bench.db"
     command = [str(Path(sys.executable).with_name("optuna")), "trials", "--study-name", "digits-cnn", "--storage", url]
@@ -82,7 +95,7 @@ def test_two_studies_share_one_file(store, tmp_path):
     other.close()
 
 
-def test_the_file_is_in_wal_mode_so_that_it_can_be_read_while_it_is_written(store, tmp_path):
+def test_the_file_is_in_wal_mode_so_that_it_can_betrial_of_while_it_is_written(store, tmp_path):
     connection = sqlite3.connect(tmp_path / "bench.db")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
@@ -153,7 +166,7 @@ def test_a_trial_that_does_not_read_back_is_named(store):
         "postgresql://user:secret@127.0.0.1:1/db",
         "postgresql+psycopg2://user@127.0.0.1:1/db?password=secret",
         "secret nonsense",
-        "mysql+nosuchdriver://user:secret@host/db?ssl_key=secret",
+        "mysql+nosuchdriver://user:secret@host/db?sslpassword=secret",
     ],
 )
 def test_a_password_is_shown_neither_by_a_command_nor_by_the_doctors_question(tmp_path, url):

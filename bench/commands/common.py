@@ -6,27 +6,32 @@ import argparse
 import contextlib
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.files import slug
+if TYPE_CHECKING:
+    from bench.terminal.waiting import Waiting
+
 from bench.inert import inert
 
 
 def dataset_name(options: argparse.Namespace) -> str:
     """The name that results of this data set are kept under, without reading the data."""
-    from bench.data import catalog
-    from bench.data.sealed import sealed_in
+    from bench.boards import dataset_name
 
-    if options.dataset:
-        return slug(catalog.dataset_name(options.dataset))
-    names = [sealed.name for sealed in sealed_in(options.home)]
-    return "mnist" if "mnist" in names or not names else names[0]
+    return dataset_name(options.home, options.dataset)
 
 
 def console() -> Any:
     from rich.console import Console
 
     return Console()
+
+
+def waiting(options: argparse.Namespace, title: str) -> Waiting:
+    """To be entered around what may take over a second."""
+    from bench.terminal.waiting import Waiting
+
+    return Waiting(title, quiet=options.quiet)
 
 
 def say(line: str) -> None:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from bench.commands.common import console, print_json, say
+from bench.commands.common import console, print_json, say, waiting
+from bench.commands.options import dataset
+
+EXAMPLES = """
+  bench datasets                          what there is, and how to get it
+  bench datasets mnist                    class counts and sample images
+  bench datasets path/to/images.npz       does a file of yours pass the checks?
+"""
 
 
 def arguments(datasets: argparse.ArgumentParser) -> None:
-    datasets.add_argument("name", nargs="?", metavar="NAME|PATH", help="one data set: class counts and sample images")
+    datasets.add_argument(
+        "name", nargs="?", type=dataset, metavar="NAME|PATH", help="one data set: class counts and sample images"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -23,7 +32,8 @@ def run(options: argparse.Namespace) -> None:
     from bench.data.arrays import open_arrays
     from bench.holdout.seal import ensure
 
-    sealed = ensure(options.home, options.name, options.data_dir, say)
+    with waiting(options, f"sealing {options.name}") as wait:
+        sealed = ensure(options.home, options.name, options.data_dir, say, wait.step)
     arrays = open_arrays(sealed)
     if options.json:
         print_json(datasets.page_json(sealed, arrays))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.common import console, print_json, say
+from bench.commands.common import console, print_json, say, waiting
 from bench.commands.options import add_storage
 from bench.errors import BenchError
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from bench.workers.pool import Pool
 
 MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
-STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
+STYLES = {"ok": "green", "note": "bold", "problem": "bold red"}
+
+
+EXAMPLES = """
+  bench doctor                            before the first search on a machine
+  bench doctor --json > doctor.json       to send with a question
+"""
 
 
 def arguments(doctor: argparse.ArgumentParser) -> None:
@@ -29,19 +35,19 @@ def run(options: argparse.Namespace) -> None:
     from bench.store import problem_of
 
     parts: list[tuple[str, Iterable[Check]]] = [
-        ("", doctor.versions()),
+        ("reading versions", doctor.versions()),
         ("importing the packages, a few seconds", doctor.imports()),
-        ("", doctor.devices()),
+        ("looking at processors and memory", doctor.devices()),
         ("starting a worker and measuring, about ten seconds", _precision()),
-        ("", doctor.data(options.home, options.data_dir)),
-        ("", doctor.storage(options.home, options.storage, problem_of)),
-        ("", doctor.engines()),
+        ("looking for data sets", doctor.data(options.home, options.data_dir)),
+        ("reaching the storage", doctor.storage(options.home, options.storage, problem_of)),
+        ("looking at engines", doctor.engines()),
     ]
     found: list[Check] = []
-    for waits_for, checks in parts:
-        if waits_for:
-            say(f"{waits_for} ...")
-        found += checks
+    with waiting(options, parts[0][0]) as wait:
+        for title, checks in parts:
+            wait.step(title)
+            found += checks
     problems = sum(check.state == "problem" for check in found)
     if options.json:
         rows = [{"part": c.part, "name": c.name, "state": c.state, "said": c.said, "remedy": c.remedy} for c in found]
@@ -58,7 +64,7 @@ def _precision() -> Iterator[Check]:
     from bench.holdout.seal import ensure
 
     with tempfile.TemporaryDirectory() as folder:
-        sealed = ensure(Path(folder), "digits", None, say)
+        sealed = ensure(Path(folder), "digits", None, say, lambda line: None)
         yield from doctor.precision(sealed, Path(folder) / "logs", _probe)
 
 

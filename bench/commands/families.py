@@ -7,6 +7,11 @@ import argparse
 from bench.commands.common import console, print_json
 from bench.errors import InputError
 
+EXAMPLES = """
+  bench families                          those of ./search_spaces first
+  bench families --json
+"""
+
 
 def arguments(families: argparse.ArgumentParser) -> None:
     """No options of its own."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from bench.commands.chain import load_families, run_families
 from bench.commands.options import add_accept, add_seeds, add_study, add_workers
+from bench.commands.running import families_of, run_and_print
+
+EXAMPLES = """
+  bench final cnn                         the second half of `bench search cnn`
+  bench final cnn mlp --seeds 10          ten runs of each winner
+"""
 
 
 def arguments(final: argparse.ArgumentParser) -> None:
-    final.add_argument("families", nargs="+", metavar="FAMILY")
+    final.add_argument("families", nargs="+", metavar="FAMILY", help="a name, a path of a family file, or all")
     add_study(final)
     add_accept(final)
     add_seeds(final)
@@ -17,4 +22,4 @@ def arguments(final: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    run_families(options, load_families(options), search_first=False)
+    run_and_print(options, families_of(options), search_first=False)

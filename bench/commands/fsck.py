@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bench.commands.common import console, print_json
+from bench.commands.common import console, print_json, waiting
 from bench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from bench.holdout.fsck import Problem
+
+EXAMPLES = """
+  bench fsck                              what is not as it was written
+  bench fsck --repair                     mend it, or set it aside
+"""
 
 
 def arguments(fsck: argparse.ArgumentParser) -> None:
@@ -24,14 +29,16 @@ def run(options: argparse.Namespace) -> None:
     if not options.home.is_dir():
         raise UsageError(f"There is no home {options.home}. Give one with --home DIR.")
     found: list[tuple[str, list[Problem]]] = []
-    for part, problems in check(options.home):
-        found.append((part, problems))
-        if options.repair:
-            for problem in problems:
-                if problem.repair is not None:
-                    problem.repair()
-        if not options.json:
-            _print(part, problems, options.repair)
+    with waiting(options, "checking what is stored") as wait:
+        for part, problems in check(options.home):
+            found.append((part, problems))
+            wait.step(f"checking what is stored: {part} done")
+            if options.repair:
+                for problem in problems:
+                    if problem.repair is not None:
+                        problem.repair()
+    for part, problems in found if not options.json else []:
+        _print(part, problems, options.repair)
     if options.json:
         print_json(to_json(found, options.repair))
     _judge([problem for _, problems in found for problem in problems], options.repair)

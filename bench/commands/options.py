@@ -3,43 +3,58 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.commands.parser import Parser
 
 from bench.frozen import HARMLESS
+from bench.options import DEFAULT_SEEDS
 
-DEFAULT_SEEDS = 5
 LONGEST_NAME = 200  # Optuna's tables hold 512
 
 
-def add_everywhere(parser: argparse.ArgumentParser) -> None:
-    """What every command takes: --home, --data-dir, --json."""
+def add_everywhere(parser: Parser) -> None:
+    """What every command takes: --home, --data-dir, --json, --quiet."""
     parser.add_argument(
         "--home",
         type=Path,
-        default=Path(os.environ.get("BENCH_HOME", "runs")),
+        default=Path("runs"),
+        metavar="DIR",
         help="where everything is stored (default: $BENCH_HOME, else ./runs)",
     )
-    data_dir = os.environ.get("BENCH_DATA_DIR")
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=Path(data_dir) if data_dir else None,
+        metavar="DIR",
         help="where data sets are looked for first (default: $BENCH_DATA_DIR)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.shape.add_argument("--json", action="store_true", help="one JSON document on stdout, all else on stderr")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress; only results (stdout), warnings and errors (stderr)"
+    )
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     """What every command about a study takes: --dataset, --study, --storage."""
-    parser.add_argument("--dataset", metavar="NAME|PATH", help="digits, mnist, fashion_mnist, cifar10 or an .npz")
+    add_dataset(parser)
     parser.add_argument("--study", type=study_name, metavar="NAME", help="default: <dataset>-<family>")
     add_storage(parser)
 
 
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", type=dataset, metavar="NAME|PATH", help="digits, mnist, fashion_mnist, cifar10 or an .npz"
+    )
+
+
 def add_storage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--storage", metavar="URL", help="another Optuna storage than <home>/bench.db")
+    parser.add_argument(
+        "--storage", type=storage, metavar="URL", help="another Optuna storage than <home>/bench.db (or $BENCH_STORAGE)"
+    )
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +67,45 @@ def add_seeds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=positive, default=DEFAULT_SEEDS, metavar="K", help=f"runs of the winner ({DEFAULT_SEEDS})"
     )
+
+
+def dataset(text: str) -> str:
+    """A data set's name, or the path of an .npz."""
+    return text
+
+
+def storage(text: str) -> str:
+    """The URL of a storage."""
+    return text
+
+
+def _path_beside(text: str, folder: Path) -> str:
+    return str(folder / Path(text).expanduser())
+
+
+def _dataset_beside(text: str, folder: Path) -> str:
+    return _path_beside(text, folder) if text.endswith(".npz") or "/" in text else text
+
+
+def _storage_beside(text: str, folder: Path) -> str:
+    scheme, slashes, path = text.partition(":///")
+    of_a_file = scheme.startswith("sqlite") and slashes and path and not path.startswith((":", "file:"))
+    return f"{scheme}:///{_path_beside(path, folder)}" if of_a_file else text
+
+
+# What a file of options says by these types is relative to that file.
+RELATIVE: dict[Any, Callable[[str, Path], str]] = {
+    Path: _path_beside,
+    dataset: _dataset_beside,
+    storage: _storage_beside,
+}
+
+
+def whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
 
 
 def add_accept(parser: argparse.ArgumentParser) -> None:

@@ -5,29 +5,53 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.chain import Session, load_families, run_families
-from bench.commands.common import console, print_json, say
-from bench.commands.options import add_accept, add_seeds, add_study, add_workers, duration, pair, positive
+from bench.chain import Session
+from bench.commands.common import console, print_json, waiting
+from bench.commands.options import add_accept, add_seeds, add_study, add_workers, duration, pair, positive, whole
+from bench.commands.running import asked, families_of, run_and_print
+from bench.options import ENGINES, PRECISIONS, PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
     from bench.family import Family
+    from bench.terminal.waiting import Waiting
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "nsgaiii", "grid", "brute-force")
-PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "none")
-ENGINES = ("optuna",)
+EXAMPLES = """
+  bench search cnn --trials 50            search, retrain the winner, test once
+  bench search all --dataset digits       every family, the same budget each
+  bench search mlp --set depth=2 --range width=64:512
+  bench search cnn --timeout 30m          stop after half an hour; resumable
+  bench search cnn --dry-run              what would run, and for how long
+  bench search cnn -q --json > cnn.json   nothing but the result
+"""
 
 
 def arguments(search: argparse.ArgumentParser) -> None:
     search.add_argument("families", nargs="+", metavar="FAMILY", help="a name, a path of a family file, or all")
     add_study(search)
     search.add_argument("--trials", type=positive, default=50, metavar="N", help="reach N finished trials (50)")
-    search.add_argument("--engine", choices=ENGINES, default="optuna")
+    search.add_argument("--engine", choices=ENGINES, default="optuna", help="who proposes trials (optuna)")
     search.add_argument("--sampler", choices=SAMPLERS, help="default: tpe")
     search.add_argument("--pruner", choices=PRUNERS, help="default: asha, one bracket of successive halving in samples")
-    search.add_argument("--precision", choices=("auto", "float32", "bfloat16"), help="default: auto, by measurement")
-    search.add_argument("--seed", type=int, metavar="S", help="the study's seed (0)")
-    search.add_argument("--set", action="append", default=[], type=pair, metavar="NAME=VALUE", dest="fixed")
-    search.add_argument("--range", action="append", default=[], type=pair, metavar="NAME=LOW:HIGH", dest="ranges")
+    search.add_argument("--precision", choices=PRECISIONS, help="default: auto, by measurement")
+    search.add_argument("--seed", type=whole, metavar="S", help="the study's seed (0)")
+    search.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=pair,
+        metavar="NAME=VALUE",
+        dest="fixed",
+        help="keep a parameter at this value",
+    )
+    search.add_argument(
+        "--range",
+        action="append",
+        default=[],
+        type=pair,
+        metavar="NAME=LOW:HIGH",
+        dest="ranges",
+        help="search a parameter here",
+    )
     search.add_argument("--timeout", type=duration, metavar="30m", help="stop the search after this long; resumable")
     search.add_argument("--trial-timeout", type=duration, metavar="5m", help="a longer trial has failed")
     add_accept(search)
@@ -40,11 +64,11 @@ def arguments(search: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    families = load_families(options)
+    families = families_of(options)
     if options.dry_run:
         _dry_run(options, families)
     else:
-        run_families(options, families, search_first=True)
+        run_and_print(options, families, search_first=True)
 
 
 def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
@@ -53,9 +77,10 @@ def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
     from bench.workers.stop import StopSignal
 
     with StopSignal() as stop:
-        session = Session(options, stop)
+        session = Session(asked(options), stop)
         try:
-            plans = [_plan(options, session, family) for family in families]
+            with waiting(options, "starting the workers") as wait:
+                plans = [_plan(options, session, family, wait) for family in families]
         finally:
             session.close()
     if options.json:
@@ -65,14 +90,14 @@ def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
         console().print(plan_lines(plan))
 
 
-def _plan(options: argparse.Namespace, session: Session, family: Family) -> dict[str, Any]:
+def _plan(options: argparse.Namespace, session: Session, family: Family, wait: Waiting) -> dict[str, Any]:
     from bench.estimate import estimate
     from bench.study import measured_precision
 
     sealed, study = session.sealed, session.study_name(family)
     settings = session.store.settings(study)
     done = len([t for t in session.store.trials(study) if t.state != "running"]) if settings else 0
-    say(f"measuring the smallest and the largest {family.name} ...")
+    wait.step(f"measuring the smallest and the largest {family.name}")
     precision = settings["precision"] if settings else options.precision or "auto"
     if precision == "auto":
         precision = measured_precision(session.pool())

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from bench.store import Store
 
 
+EXAMPLES = """
+  bench studies                           what was searched, and how it stands
+  bench studies rm mnist-cnn              with its trials and results; asks first
+  bench studies rm mnist-cnn digits-mlp --yes
+"""
+
+
 def arguments(studies: argparse.ArgumentParser) -> None:
     studies.add_argument("action", nargs="?", choices=("rm",), help="rm: delete studies, their trials and results")
     studies.add_argument("names", nargs="*", metavar="NAME", help="what to delete")

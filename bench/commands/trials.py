@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import argparse
 
-from bench.commands.common import console, dataset_name, print_json
+from bench.commands.common import console, dataset_name, print_json, waiting
 from bench.commands.options import add_study
+
+EXAMPLES = """
+  bench trials cnn                        on the data set sealed last
+  bench trials cnn --dataset digits --json
+  bench trials cnn --study my-study
+"""
 
 
 def arguments(trials: argparse.ArgumentParser) -> None:
-    trials.add_argument("family", metavar="FAMILY")
+    trials.add_argument("family", metavar="FAMILY", help="a name, or a path of a family file")
     add_study(trials)
 
 
 def run(options: argparse.Namespace) -> None:
     from bench.family import load
-    from bench.store import Store
-    from bench.study import outcome
     from bench.terminal.tables import trials_table
 
     family = load(options.family)
-    found = outcome(Store(options.home, options.storage), options.study or f"{dataset_name(options)}-{family.name}")
+    with waiting(options, "reading the storage"):
+        from bench.store import Store
+        from bench.study import outcome
+
+        found = outcome(Store(options.home, options.storage), options.study or f"{dataset_name(options)}-{family.name}")
     if options.json:
         wanted = ("number", "state", "params", "val_accuracy", "samples", "seconds", "worker", "reason")
         rows = [{name: trial.to_json()[name] for name in wanted} for trial in found.trials]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.carried import Carried
 from bench.engines.local import ATTEMPTS
 from bench.errors import BenchError, FrozenStudy
 from bench.records import Event, Finished, Progressed, Started, Trial, WorkerChanged
@@ -28,7 +29,7 @@ class Run:
 
 def run_all(
     runs: Sequence[Run],
-    family: Path,
+    family: Carried,
     precision: str,
     pool: Pool,
     emit: Callable[[Event], None],

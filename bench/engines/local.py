@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from bench.carried import Carried
 from bench.engines.interface import Exhausted, Proposer, Stopper, seed_of
 from bench.errors import BenchError, FrozenStudy, NoTrialSucceeded, SealError
 from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
 from bench.records import WorkerChanged as Changed
 from bench.space import Config, Value
-from bench.training.budget import rungs
+from bench.training.budget import losses_by_mark, rungs
 from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Lost, Progress, Ready
 from bench.workers.pool import Pool
 
@@ -31,9 +31,10 @@ class Plan:
         trial_seconds: a trial that runs longer has failed, or None.
         spent: seconds that earlier processes searched.
         code: `Family.code` of the family, or None where changes of its file are not looked for.
+        marks: nominal samples at which every trial is judged; None for the rungs of `bench.training.budget`.
     """
 
-    family: Path
+    family: Carried
     seed: int
     precision: str
     train_images: int
@@ -41,6 +42,7 @@ class Plan:
     seconds: float | None = None
     trial_seconds: float | None = None
     spent: float = 0.0
+    marks: Sequence[int] | None = None
     code: str | None = None
 
 
@@ -155,8 +157,9 @@ class LocalDriver:
         epochs = float(params.get("epochs", 1))
         self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic())
         self._emit(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
-        marks = tuple(rungs(plan.train_images, epochs))
-        self._pool.submit(worker, Job(number, plan.family, params, seed, plan.precision, marks, code=plan.code))
+        marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
+        job = Job(number, plan.family, params, seed, plan.precision, tuple(marks), code=plan.code)
+        self._pool.submit(worker, job)
 
     # --- hearing
 
@@ -198,6 +201,8 @@ class LocalDriver:
             Trial(
                 run.number, state, run.params, done.val_accuracy, done.samples, done.seconds, run.worker,
                 done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
+                confusion=done.confusion,
+                losses=losses_by_mark(done.losses, [samples for samples, _ in curve]),
             )
         )  # fmt: skip
 

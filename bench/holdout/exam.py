@@ -1,13 +1,15 @@
 """The exam: `python -m bench.holdout.exam MANIFEST_FOLDER`, the only reader of test.npz.
 
-It runs once a manifest, in a process of its own. The order is the point: the manifest's hash is checked, the look goes
-into the ledger, the images are read, every seed's probabilities are written, and only then are the labels read. An exam
-that dies on the way has still been a look. The result and the comparisons with other families are written here too, so
-that a look is never spent without its result being kept, even when the parent dies meanwhile.
+It runs once a manifest, in a process of its own. The order is the point: the manifest's hash is checked, the models are
+checked against the manifest and loaded, the look goes into the ledger, the images are read, every seed's probabilities
+are written, and only then are the labels read. An exam that dies after the look has still been one. The result and the
+comparisons with other families are written here too, so that a look is never spent without its result being kept, even
+when the parent dies meanwhile.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -21,16 +23,19 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from bench import failpoints, results, statistics
+from bench import carried, failpoints, models, results, statistics
+from bench.carried import Carried
 from bench.data.sealed import Sealed
 from bench.disk import patiently
 from bench.errors import BenchError, Interrupted, RecordError, SealError
 from bench.files import sha256, write_atomic
 from bench.holdout import ledger
 from bench.records import Final
+from bench.training.imports import only_what_is_needed
 from bench.workers import orphans
 
 BATCH = 500
+AGAIN = "Run `bench final` again, which trains the seeds anew."
 
 
 def sit(
@@ -39,7 +44,7 @@ def sit(
     manifest_sha256: str,
     sealed: Sealed,
     models: Sequence[Path],
-    family: Path,
+    family: Carried,
     began: float,
     wait_for_room: Callable[[], None] = lambda: None,
 ) -> Final:
@@ -48,12 +53,13 @@ def sit(
     Args:
         folder: holds the frozen manifest.json; predictions, result and the first seed's model go there too.
         models: one file a seed, in the manifest's order.
-        family: its file, since a family may register layers of its own.
+        family: a family may have layers of its own.
         began: when the final began, seconds since the epoch.
         wait_for_room: called every second; says where the disk is full, for which the examiner waits too.
 
     Raises:
-        SealError: the manifest changed, the test set changed, or two seeds predict the same to the last bit.
+        SealError: the manifest, a model or the test set changed, a model cannot be loaded safely, or two seeds predict
+            the same to the last bit.
         RecordError: the examiner died.
     """
     ticket = {
@@ -62,7 +68,7 @@ def sit(
         "manifest_sha256": manifest_sha256,
         "sealed": str(sealed.folder),
         "models": [str(model) for model in models],
-        "family": str(family),
+        "family": carried.to_json(family),
         "began": began,
     }
     environment = orphans.environment(CUDA_VISIBLE_DEVICES="-1", KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="2")
@@ -134,6 +140,7 @@ def examine(ticket: dict[str, Any]) -> None:
     manifest = json.loads(_checked_manifest(folder / "manifest.json", ticket["manifest_sha256"]))
     if manifest["data_checksum"] != sealed.checksum:
         raise SealError(f"The manifest is for data {manifest['data_checksum'][:12]}, not for {sealed.checksum[:12]}.")
+    trained = _load_models(ticket, manifest, sealed)
     write = partial(patiently, home, partial(print, file=sys.stderr))  # a full disk must not cost the look its result
     look = {
         "event": "look",
@@ -152,7 +159,7 @@ def examine(ticket: dict[str, Any]) -> None:
         images = test["x"]
     if len(images) != sealed.n_test:
         raise SealError(f"{sealed.test_path} holds {len(images)} images, not {sealed.n_test}; seal the data again.")
-    probabilities = _predict(ticket, images)
+    probabilities = _predict(trained, images)
     same = _equal_pairs(probabilities)
     if same:
         first, second = (manifest["seeds"][i] for i in same[0])
@@ -160,13 +167,13 @@ def examine(ticket: dict[str, Any]) -> None:
     path = folder / "predictions.npz"
     write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities)))
     with np.load(sealed.test_path, allow_pickle=False) as test:
-        labels = test["y"]
+        labels = test["y"].astype(np.int32)
     correct = probabilities.argmax(axis=2) == labels
-    arrays = {"probabilities": probabilities, "correct": correct}
+    arrays = {"probabilities": probabilities, "correct": correct, "labels": labels}
     write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, **arrays)))
     _checked_manifest(folder / "manifest.json", ticket["manifest_sha256"])
-    first = Path(ticket["models"][0]).read_bytes()
-    write(lambda: write_atomic(folder / "model.keras", lambda file: file.write(first)))
+    first, model_sha256 = Path(ticket["models"][0]), manifest["model_sha256"][0]
+    write(lambda: _keep_model(first, model_sha256, folder / "model.keras"))
     final = _record(manifest, ticket, correct, sha256(path))
     write(lambda: results.write_final(home, final))
     write(lambda: results.update_comparisons(home, manifest["dataset"]))
@@ -200,17 +207,37 @@ def _checked_manifest(path: Path, expected: str) -> bytes:
     return path.read_bytes()
 
 
-def _predict(ticket: dict[str, Any], images: Any) -> Any:
+def _load_models(ticket: dict[str, Any], manifest: dict[str, Any], sealed: Sealed) -> list[Any]:
+    """Every seed's model, each checked against the manifest first."""
+    with only_what_is_needed():
+        import keras  # noqa: F401
+
+    hashes = manifest["model_sha256"]
+    if not len(hashes) == len(manifest["seeds"]) == len(ticket["models"]):
+        raise SealError(
+            f"The manifest names {len(hashes)} models for {len(manifest['seeds'])} seeds, and "
+            f"{len(ticket['models'])} came to the exam. {AGAIN}"
+        )
+    for path, expected in zip(ticket["models"], hashes, strict=True):
+        models.check(Path(path), expected, AGAIN)
+    family = carried.unpack(carried.from_json(ticket["family"]))
+    own = models.custom_objects_of(family, manifest["config"], sealed.image_shape, sealed.classes)
+    return [models.load(Path(path), own) for path in ticket["models"]]
+
+
+def _keep_model(source: Path, expected_sha256: str, target: Path) -> None:
+    """Copy the model that was examined; not one that took its place meanwhile."""
+    content = source.read_bytes()
+    if hashlib.sha256(content).hexdigest() != expected_sha256:
+        raise SealError(f"{source} changed during the exam. {AGAIN}")
+    write_atomic(target, lambda file: file.write(content))
+
+
+def _predict(trained: Sequence[Any], images: Any) -> Any:
     """Class probabilities of every seed's model, float32, shape (seeds, images, classes)."""
-    import keras
-
-    from bench.family import load_file
-
-    load_file(Path(ticket["family"]))  # a family may register layers of its own
     scale = np.float32(1 / 255 if images.dtype == np.uint8 else 1.0)
     found = []
-    for path in ticket["models"]:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    for model in trained:
         parts = [
             np.asarray(model(images[i : i + BATCH].astype(np.float32) * scale, training=False), np.float32)
             for i in range(0, len(images), BATCH)

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from bench import lock, results
 from bench.data.sealed import Sealed
 from bench.errors import BenchError
-from bench.files import unique_slug
+from bench.files import sha256, unique_slug
 from bench.holdout import exam, ledger
 from bench.holdout.seal import checksum_of
 from bench.store import Store
@@ -173,18 +172,30 @@ def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str 
         return "a final that never came to its result"
     try:
         final = results.read_final(folder)
-        correct = results.read_correct(home, final)
-        shape = _probabilities_shape(folder / "predictions.npz")
+        stored = results.read_predictions(home, final)
     except (BenchError, BadZipFile, OSError, ValueError, KeyError) as error:
         return str(error)
+    correct, shape = stored.correct, stored.probabilities.shape
     if correct.shape != (len(final.seeds), final.test_images) or shape[:2] != correct.shape:
         return f"predictions have shape {shape}, but there are {len(final.seeds)} seeds x {final.test_images} images"
+    if stored.labels is not None:  # versions before kept none
+        if stored.labels.shape != correct.shape[1:]:
+            return f"labels have shape {stored.labels.shape}, but there are {final.test_images} images"
+        if ((stored.probabilities.argmax(axis=2) == stored.labels) != correct).any():
+            return "the labels do not say which predictions are correct"
     if abs(float(correct.mean()) - final.test_accuracy) > 1e-9:
         return f"result.json says {final.test_accuracy:.6f}, its predictions say {float(correct.mean()):.6f}"
     if looks.get(final.id) and final.manifest_sha256 not in looks[final.id]:
         return "the ledger noted another manifest for this final"
-    if final.id in _newest(home, final.dataset) and not (folder / "model.keras").is_file():
+    return _model_problem(folder) if final.id in _newest(home, final.dataset) else None
+
+
+def _model_problem(folder: Path) -> str | None:
+    model, frozen = folder / "model.keras", results.read_manifest(folder).get("model_sha256")
+    if not model.is_file():
         return "model.keras is missing"
+    if frozen and sha256(model) != frozen[0]:  # manifests of older versions name no model
+        return "model.keras is not the model that was frozen"
     return None
 
 
@@ -206,11 +217,6 @@ def _study_of(folder: Path) -> str | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         return unique_slug(json.loads((folder / "manifest.json").read_bytes())["study"])
     return None
-
-
-def _probabilities_shape(path: Path) -> tuple[int, ...]:
-    with np.load(path, allow_pickle=False) as stored:
-        return tuple(stored["probabilities"].shape)
 
 
 def _looks_by_manifest(home: Path) -> dict[str, set[str]]:

@@ -11,11 +11,12 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from bench import errors
 from bench.data.catalog import KNOWN, dataset_name, is_path, source_of
@@ -35,12 +36,23 @@ if TYPE_CHECKING:
 ALIGNMENT = 64  # bytes; frameworks take a mapped array as it is only where it is aligned
 
 
-def ensure(home: Path, dataset: str | None, data_dir: Path | None, say: Callable[[str], object] = print) -> Sealed:
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def ensure(
+    home: Path,
+    dataset: str | None,
+    data_dir: Path | None,
+    say: Callable[[str], object] = print,
+    step: Callable[[str], object] = _progress,
+) -> Sealed:
     """The sealed data set, sealing it first where that is needed.
 
     Args:
         dataset: a known name or the path of an .npz. None means MNIST, or the built-in digits where MNIST is neither on
             disk nor can be fetched; `say` then gets one line. A data set that is named never falls back.
+        step: gets a line for each thing that the sealer begins, in a thread of its own.
 
     Raises:
         UnknownDataset: no such name or file.
@@ -54,7 +66,7 @@ def ensure(home: Path, dataset: str | None, data_dir: Path | None, say: Callable
         return found
     fetched = source_of(name, data_dir) is None
     try:
-        return _run_sealer(home, name, data_dir)
+        return _run_sealer(home, name, data_dir, step)
     except DataError:
         if dataset is not None or not fetched:
             raise
@@ -63,24 +75,44 @@ def ensure(home: Path, dataset: str | None, data_dir: Path | None, say: Callable
         "MNIST is not on disk and cannot be fetched, so the built-in digits (1,797 images, 8 x 8) are used. "
         f"For MNIST put {known.places[0]} into --data-dir."
     )
-    return ensure(home, "digits", data_dir, say)
+    return ensure(home, "digits", data_dir, say, step)
 
 
-def _run_sealer(home: Path, dataset: str, data_dir: Path | None) -> Sealed:
+def _run_sealer(home: Path, dataset: str, data_dir: Path | None, step: Callable[[str], object]) -> Sealed:
     command = [sys.executable, "-m", "bench.holdout.seal", "--home", str(home), "--dataset", dataset]
-    run = subprocess.run(
-        [*command, *(["--data-dir", str(data_dir)] if data_dir else [])],
+    command += ["--data-dir", str(data_dir)] if data_dir else []
+    said: list[str] = []
+
+    def listen(lines: IO[str]) -> None:
+        for line in lines:
+            said.append(line.rstrip())
+            step(said[-1])
+
+    with subprocess.Popen(
+        command,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="backslashreplace",
         env=orphans.environment(),
-    )
+    ) as sealer:
+        assert sealer.stdout is not None and sealer.stderr is not None
+        listener = threading.Thread(target=listen, args=(sealer.stderr,), daemon=True)
+        listener.start()
+        try:
+            written = sealer.stdout.read()
+            listener.join()
+        except BaseException:
+            sealer.kill()
+            raise
     try:
-        answer = json.loads(run.stdout)
+        answer = json.loads(written)
     except ValueError:
-        if run.returncode == Interrupted.exit_code:
+        if sealer.returncode == Interrupted.exit_code:
             raise Interrupted("Stopped while the data was sealed; the same command begins again.") from None
         raise DataError(
-            f"Sealing {dataset!r} ended with exit code {run.returncode} and no answer; "
-            "see the lines above, and check that there is enough memory."
+            f"Sealing {dataset!r} ended with exit code {sealer.returncode} and no answer; "
+            f"check that there is enough memory. It last said: {said[-1] if said else 'nothing'}"
         ) from None
     if "error" in answer:
         raise _rebuilt(answer["error"])

@@ -91,6 +91,20 @@ class PlainScreen(QuietScreen):
         self.message(f"done: {self._title} in {duration(self._clock() - self._began)}")
 
 
+class MessageScreen(PlainScreen):
+    """For --quiet: how it proceeds is not shown; what has to be known, such as a full disk, is."""
+
+    def begin_search(
+        self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
+    ) -> None: ...
+
+    def begin_stage(self, title: str, target: int, unit: str = "run") -> None: ...
+
+    def __call__(self, event: Event) -> None: ...
+
+    def end_stage(self) -> None: ...
+
+
 def trial_line(trial: Trial, unit: str = "trial") -> str:
     """trial 12 pruned    0.9712 after 12,500 samples  3.2 s  worker 1  width=128 ..."""
     result = trial.reason or "error" if trial.state == "failed" else ""

@@ -32,7 +32,7 @@ from rich.text import Text
 from bench.records import Event, Trial, WorkerChanged
 from bench.terminal.board import Board
 from bench.terminal.drawing import Line, draw
-from bench.terminal.plain import PlainScreen, QuietScreen
+from bench.terminal.plain import MessageScreen, PlainScreen
 from bench.terminal.sparkline import duration, one_line, percent
 
 PERIOD = 0.2  # seconds from one look at the state to the next; the terminal is written to only where something changed
@@ -74,14 +74,17 @@ class Screen(Protocol):
 
 
 def open_screen(console: Console, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> Screen:
-    """The screen that fits the console: live on a terminal, else plain lines; nothing at all when quiet."""
+    """The screen that fits the console: live on a terminal, else plain lines; messages alone when quiet."""
     if quiet:
-        return QuietScreen()
+        return MessageScreen(console, clock)
+    return LiveScreen(console, clock) if is_live(console) else PlainScreen(console, clock)
+
+
+def is_live(console: Console) -> bool:
+    """Whether lines of this console can be drawn over."""
     # FORCE_COLOR makes rich call a log file a terminal. Colour is asked for there, not a moving cursor.
     coloured_log = "FORCE_COLOR" in os.environ and not console.file.isatty()
-    if console.is_terminal and console.is_interactive and not console.is_dumb_terminal and not coloured_log:
-        return LiveScreen(console, clock)
-    return PlainScreen(console, clock)
+    return console.is_terminal and console.is_interactive and not console.is_dumb_terminal and not coloured_log
 
 
 class LiveScreen:

@@ -10,10 +10,11 @@ from rich.markup import escape
 from bench.terminal.sparkline import one_line
 
 
-def summary(document: Mapping[str, Any]) -> str:
+def summary(document: Mapping[str, Any], hints: bool = True) -> str:
     """The lines for one family's search document (see the JSON contract), with rich markup.
 
-    Accuracies are shown in percent; everything that a user named is escaped.
+    Accuracies are shown in percent; everything that a user named is escaped. `hints`: end with what to type
+    next.
     """
     trials, best, row = document["trials"], document["best"], document["final"]
     family, dataset = plain(document["family"]), plain(document["dataset"])
@@ -32,6 +33,8 @@ def summary(document: Mapping[str, Any]) -> str:
             f"{100 * low:.2f} to {100 * high:.2f}, mean of {row['seeds']} seeds, {row['errors']:.1f} errors a seed, "
             f"look {row['test_looks']} at this test set"
         )
+    if not hints:
+        return "\n".join(lines)
     following = [] if row else [f"bench final {family} --dataset {dataset}"]
     following += [f"bench leaderboard --dataset {dataset}", f"bench trials {family} --dataset {dataset}"]
     lines.append("next: " + " · ".join(following))

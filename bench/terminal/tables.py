@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.formats import columns_of, duration, trials_cell
+from bench.formats import caption, columns_of, duration, trials_cell
 from bench.ranking import Board
 from bench.records import Trial
 from bench.terminal.sparkline import one_line
@@ -34,12 +34,10 @@ def leaderboard_table(board: Board, width: int) -> RenderableType:
         first = board.rows[index]["rank"] == 1
         table.add_row(*(Text(cells[heading][index], style="bold" if first else "") for heading in shown))
     notes = [one_line(note) for note in board.notes]
-    against = f"; error reduction against {one_line(board.baseline)}" if board.baseline else ""
-    what = "mean over seeds, 95 % intervals" if "test_accuracy" in board.columns else "95 % intervals"
     dropped = [heading for heading in cells if heading not in shown]
     if dropped:
         notes.append(f"Not shown at this width: {', '.join(dropped)}.")
-    lines = [f"{one_line(board.dataset)}: {what}{against}", *notes]
+    lines = [one_line(caption(board)), *notes]
     return Group(table, *(Text(line, style="dim") for line in lines))
 
 

@@ -8,7 +8,7 @@ divides n this is what Keras's `fit` does, elsewhere `fit` ends each epoch with 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,27 @@ def rungs(train_images: int, epochs: float) -> list[int]:
     first = max(train_images // FIRST, LEAST)
     marks = [first * REDUCTION**k for k in range(RUNGS)]
     return [mark for mark in marks if 3 * mark <= 2 * epochs * train_images]
+
+
+def epoch_marks(train_images: int, epochs: float) -> list[int]:
+    """Nominal sample counts at which a run is judged that is looked at after every epoch; its end is no mark."""
+    return [train_images * epoch for epoch in range(1, math.ceil(epochs))]
+
+
+def losses_by_mark(calls: Sequence[tuple[int, float]], marks: Sequence[int]) -> tuple[tuple[int, float], ...]:
+    """(mark, mean loss since the mark before) from (samples so far, mean loss) of every graph call.
+
+    The call that reaches a mark is the last before the judgement there; no call goes on over it.
+    """
+    found, waiting = [], list(marks)
+    total, begun, before = 0.0, 0, 0
+    for samples, loss in calls:
+        total += loss * (samples - before)
+        before = samples
+        if waiting and samples >= waiting[0]:
+            found.append((waiting.pop(0), total / (samples - begun)))
+            total, begun = 0.0, samples
+    return tuple(found)
 
 
 def judged_on(samples: int, train_images: int, validation_images: int) -> int:

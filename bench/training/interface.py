@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import BenchError, FamilyError, did_you_mean
+from bench.records import Cells
 from bench.space import Value
 
 Images = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
@@ -119,6 +120,10 @@ class Trainer(Protocol):
         Raises:
             Diverged: the logits are not finite.
         """
+        ...
+
+    def confusion(self) -> Cells | None:
+        """(true label, predicted label, images) of the last `val_accuracy`, zeros left out; None before the first."""
         ...
 
     def save(self, path: Path) -> None:

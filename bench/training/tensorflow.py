@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.family import Family
+from bench.records import Cells
 from bench.space import Value
 from bench.training.budget import Batches, steps_for
 from bench.training.interface import Data, Diverged, Recipe, check_model
@@ -105,6 +106,7 @@ class _Base:
         self._scale = 1.0 / 255.0 if data.x.dtype == np.uint8 else 1.0
         self._dtype = tf.as_dtype(model.compute_dtype)
         self._step = 0
+        self._predicted: np.ndarray | None = None  # labels of the last evaluation, shape (validation images judged on,)
         self._batches = Batches(len(data.x), recipe.batch_size, seed)
         self._logits = tf.function(
             lambda x: tf.cast(model(self._scaled(x), training=False), tf.float32),
@@ -127,7 +129,15 @@ class _Base:
         self.eval_seconds += time.perf_counter() - began
         if not np.isfinite(logits).all():
             raise Diverged("The logits are not finite; lower the learning rate.")
-        return float(np.mean(logits.argmax(axis=1) == self._data.val_y[:images]))
+        self._predicted = logits.argmax(axis=1)
+        return float(np.mean(self._predicted == self._data.val_y[:images]))
+
+    def confusion(self) -> Cells | None:
+        if self._predicted is None:
+            return None
+        true = self._data.val_y[: len(self._predicted)].astype(np.int64)
+        cells, images = np.unique(true * self._data.classes + self._predicted, return_counts=True)
+        return tuple((*divmod(int(cell), self._data.classes), int(n)) for cell, n in zip(cells, images, strict=True))
 
     def save(self, path: Path) -> None:
         self.model.save(path)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.records import Phases, Reason
+from bench.carried import Carried
+from bench.records import Cells, Phases, Reason
 from bench.space import Value
 
 
@@ -40,7 +41,7 @@ class Job:
     """
 
     number: int
-    family: Path
+    family: Carried
     config: Mapping[str, Value]
     seed: int
     precision: str
@@ -59,7 +60,7 @@ class Probe:
 class Size:
     """Ask a worker how many parameters the models of these configurations have; nothing is trained."""
 
-    family: Path
+    family: Carried
     configs: tuple[Mapping[str, Value], ...]
     precision: str
 
@@ -131,6 +132,7 @@ class Done:
     reason: Reason | None = None
     detail: str | None = None
     losses: tuple[tuple[int, float], ...] = ()
+    confusion: Cells | None = None
 
 
 @dataclass(frozen=True)

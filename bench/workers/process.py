@@ -41,6 +41,7 @@ from bench.workers.messages import (
 from bench.workers.stop import SIGNALS, end_with_parent
 
 if TYPE_CHECKING:
+    from bench.carried import Carried
     from bench.training.interface import Data, Trainer
 
 PROGRESS_SECONDS = 0.5
@@ -149,15 +150,15 @@ class Worker:
                 return run.done("failed", reason="out of memory", detail=in_a_line(error))
             return run.done("failed", reason="error", detail=_told(error, job.family))
 
-    def _family(self, path: Path, code: str | None = None) -> Any:
-        from bench.family import load_file
+    def _family(self, carried: Carried, code: str | None = None) -> Any:
+        from bench.carried import unpack
 
-        if path not in self._families:
-            self._families[path] = load_file(path)
-        family = self._families[path]
+        if carried not in self._families:
+            self._families[carried] = unpack(carried)
+        family = self._families[carried]
         if code is not None and family.code != code:
-            del self._families[path]
-            raise FrozenStudy(f"{path} changed while it was searched; what was finished is saved.")
+            del self._families[carried]
+            raise FrozenStudy(f"{carried} changed while it was searched; what was finished is saved.")
         return family
 
     def decision(self, number: int) -> Decide:
@@ -254,21 +255,17 @@ class _Run:
             reason,
             detail,
             tuple(self._losses),
+            trainer.confusion() if trainer and verdict != "failed" else None,
         )
 
 
 def _start_framework(setup: Setup) -> str:
     """Import TensorFlow with its threads and device set; returns the device's name."""
-    # Keras imports these where they are installed, a second and 100 MB each, and does without them where not.
-    unwanted = [name for name in ("sklearn", "matplotlib", "jax", "torch", "pandas") if name not in sys.modules]
-    for name in unwanted:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
+    from bench.training.imports import only_what_is_needed
+
+    with only_what_is_needed():
         import keras  # noqa: F401
         import tensorflow as tf
-    finally:
-        for name in unwanted:
-            del sys.modules[name]
     tf.config.threading.set_intra_op_parallelism_threads(setup.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     gpus = tf.config.list_physical_devices("GPU") if setup.gpu is not None else []
@@ -285,9 +282,11 @@ def _rss() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _told(error: BaseException, family: Path) -> str:
-    """What went wrong; where it was an exception, and not a rule of ours, with the family's line."""
-    return in_a_line(error) if isinstance(error, InputError) else f"{in_a_line(error)} ({line_of(error, family)})"
+def _told(error: BaseException, family: Carried) -> str:
+    """What went wrong; where it was an exception, and not a rule of ours, with the line of the family's file."""
+    if isinstance(error, InputError) or not isinstance(family, Path):
+        return in_a_line(error)
+    return f"{in_a_line(error)} ({line_of(error, family)})"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
+import threading
 from types import FrameType
 
 from bench.errors import Interrupted
@@ -14,13 +15,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignal:
-    """While entered, `asked` turns true at the first signal of SIGNALS; the second raises Interrupted on the spot."""
+    """While entered, `asked` turns true at the first signal of SIGNALS; the second raises Interrupted on the spot.
+
+    Only the main thread can hear signals; entered from another one, nothing is changed and `asked` stays false.
+    """
 
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in SIGNALS:
             # nohup has the process ignore a terminal that closes, and that stays so.
             if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
@@ -29,7 +35,8 @@ class StopSignal:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            # None stands for a handler that was not set from Python, and cannot be set again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

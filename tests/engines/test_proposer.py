@@ -192,9 +192,9 @@ def test_every_sampler_of_optuna_is_offered():
 
 
 def test_the_command_line_offers_what_there_is():
-    from bench.commands import search
+    from bench import options
     from bench.engines.proposer import NAMES
     from bench.engines.stopper import PRUNERS
 
-    assert set(search.SAMPLERS) == set(NAMES)
-    assert set(search.PRUNERS) == set(PRUNERS)
+    assert set(options.SAMPLERS) == set(NAMES)
+    assert set(options.PRUNERS) == set(PRUNERS)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bench import results
-from bench.errors import SealError
+from bench.errors import RecordError, SealError
 from bench.family import load
+from bench.files import sha256
 from bench.holdout import exam, ledger
 from bench.holdout.seal import ensure
 from tests.test_results import MANIFEST
@@ -36,7 +37,9 @@ def models(tmp_path_factory, sealed):
 
 
 def sit(home, sealed, models, **changes):
-    manifest = replace(MANIFEST, data_checksum=sealed.checksum, **changes)
+    hashes = tuple(sha256(model) for model in models)
+    config = FAMILY.reference
+    manifest = replace(MANIFEST, data_checksum=sealed.checksum, config=config, model_sha256=hashes, **changes)
     digest = results.write_manifest(home, manifest)
     folder = results.folder(home, "digits", "mlp", manifest.id)
     return exam.sit(home, folder, digest, sealed, models, FAMILY.source, time.time()), folder
@@ -51,6 +54,11 @@ def test_the_exam_stores_what_the_models_predict_and_notes_one_look(tmp_path, se
         np.testing.assert_allclose(stored["probabilities"].sum(axis=2), 1.0, atol=1e-5)
         logits = keras.models.load_model(models[1])(test["x"] / np.float32(255), training=False)
         assert (np.asarray(logits).argmax(axis=1) == test["y"]).mean() == pytest.approx(final.seed_accuracies[1])
+        assert (stored["labels"].dtype, stored["labels"].shape) == (np.int32, (sealed.n_test,))
+        np.testing.assert_array_equal(stored["labels"], test["y"])
+    read = results.read_predictions(tmp_path, final)
+    np.testing.assert_array_equal(read.probabilities.argmax(axis=2) == read.labels, read.correct)
+    np.testing.assert_array_equal(read.correct, results.read_correct(tmp_path, final))
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 1
     assert results.read_finals(tmp_path, "digits") == [final]
     assert (folder / "model.keras").read_bytes() == models[0].read_bytes()
@@ -82,3 +90,13 @@ def test_a_manifest_for_other_data_opens_nothing(tmp_path, sealed, models):
         folder = results.folder(tmp_path, "digits", "mlp", MANIFEST.id)
         exam.sit(tmp_path, folder, digest, sealed, models, FAMILY.source, time.time())
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
+
+
+def test_labels_stand_in_the_last_write_only(tmp_path, sealed, models, monkeypatch):
+    """A kill between the two writes leaves predictions that were made before the labels were read."""
+    monkeypatch.setenv("BENCH_FAILPOINT", "files: after predictions.npz")
+    with pytest.raises(RecordError):
+        sit(tmp_path, sealed, models)
+    (path,) = tmp_path.glob("results/digits/mlp/*/predictions.npz")
+    with np.load(path) as stored:
+        assert stored.files == ["probabilities"]

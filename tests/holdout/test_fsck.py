@@ -11,6 +11,8 @@ import time
 import numpy as np
 import pytest
 
+from bench.files import sha256
+
 BENCH = [sys.executable, "-m", "bench"]
 
 
@@ -197,3 +199,20 @@ def test_stored_probabilities_are_what_the_result_was_made_from(home):
     run = bench(home, "fsck")
     assert run.returncode == 3
     assert "is not what the result was made from" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lambda labels: labels[:-1], "labels have shape"), (lambda labels: (labels + 1) % 10, "do not say which")],
+)
+def test_labels_that_do_not_belong_to_the_predictions_are_seen(home, change, said):
+    """The hash is made to fit, so that only what the file says can give it away."""
+    path = one(home, "results/digits/mlp/*/predictions.npz")
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **{**arrays, "labels": change(arrays["labels"])})
+    result = json.loads(path.with_name("result.json").read_text())
+    path.with_name("result.json").write_text(json.dumps({**result, "predictions_sha256": sha256(path)}))
+    run = bench(home, "fsck")
+    assert run.returncode == 3
+    assert said in run.stdout

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.training.budget import Batches, judged_on, rungs, steps_for
+from bench.training.budget import Batches, epoch_marks, judged_on, losses_by_mark, rungs, steps_for
 
 
 def test_rungs_start_at_a_sixth_of_an_epoch_on_large_data():
@@ -17,6 +17,20 @@ def test_rungs_start_at_five_thousand_samples_on_small_data():
 def test_a_run_is_not_judged_in_its_last_third():
     assert rungs(60_000, 2.25) == [10_000, 30_000, 90_000]
     assert rungs(60_000, 2.2) == [10_000, 30_000]
+
+
+def test_marks_of_every_epoch_leave_out_the_end():
+    assert epoch_marks(1_197, 4) == [1_197, 2_394, 3_591]
+    assert epoch_marks(1_197, 2.5) == [1_197, 2_394]
+    assert epoch_marks(1_197, 1) == []
+
+
+def test_the_loss_at_a_mark_is_the_mean_over_the_steps_since_the_mark_before():
+    calls = [(10, 2.0), (40, 1.0), (101, 0.5), (200, 0.25)]  # the third call is what brings 100 nominal samples
+    first = (10 * 2.0 + 30 * 1.0 + 61 * 0.5) / 101
+    assert losses_by_mark(calls, [100, 200]) == ((100, first), (200, 0.25))
+    assert losses_by_mark(calls[:2], [100, 200]) == ()
+    assert losses_by_mark(calls, []) == ()
 
 
 def test_half_of_a_large_validation_set_judges_below_one_epoch():

@@ -1,5 +1,7 @@
 """The compiled loop held to Keras's own `fit`: float32, one thread, the same order, the same weights."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,21 @@ def test_the_weights_do_not_depend_on_where_the_run_was_judged():
     assert runs[0].samples == runs[1].samples == 576
     for one, other in zip(runs[0].model.weights, runs[1].model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("judged_on", [None, 32])
+def test_the_confusion_is_that_of_the_last_evaluation(judged_on):
+    data, family = digits_like(), load("mlp")
+    trainer = make_trainer(family, {**family.reference, **SMALL, "epochs": 1}, data, seed=1, precision="float32")
+    assert trainer.confusion() is None
+    trainer.val_accuracy()
+    trainer.advance(10**9, lambda samples, loss: None)
+    accuracy = trainer.val_accuracy(judged_on)
+    y = data.val_y[:judged_on]
+    predicted = trainer.logits(data.val_x[:judged_on]).argmax(axis=1)
+    cells = {(true, guess): images for true, guess, images in trainer.confusion()}
+    assert cells == Counter(zip(y.tolist(), predicted.tolist(), strict=True))
+    assert sum(n for (true, guess), n in cells.items() if true == guess) / len(y) == pytest.approx(accuracy)
 
 
 def test_a_run_of_epochs_that_the_batch_does_not_divide_ends_with_a_full_batch():

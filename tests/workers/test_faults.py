@@ -63,6 +63,9 @@ def test_every_fault_has_its_reason_and_the_search_goes_on(digits, faulty, tmp_p
     assert [trials[n].attempts for n in (1, 2, 3, 5)] == [2, 2, 2, 1]
     assert "a bug in build" in trials[5].detail
     assert all(trials[n].val_accuracy is None for n in range(1, 7))
+    for trial in trials.values():
+        judged = sum(images for _, _, images in trial.confusion or ())
+        assert judged == (digits.n_validation if trial.state == "complete" else 0)
 
 
 def test_a_crash_is_tried_once_more(digits, faulty, tmp_path, monkeypatch):

@@ -1,46 +1,67 @@
-"""What `bench search` and `bench final` share: the chain seal > search > final over one or more families."""
+"""What `bench search`, `bench final` and Python share: the chain seal > search > final over one or more families."""
 
 from __future__ import annotations
 
-import argparse
 import os
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import disk
-from bench.commands.common import print_json, say
 from bench.errors import FrozenStudy, Interrupted, UsageError
+from bench.family import Family, discover, load
+from bench.inert import inert
+from bench.options import Options
 
 if TYPE_CHECKING:
     from bench.data.sealed import Sealed
-    from bench.family import Family
     from bench.records import Final
     from bench.store import Store
-    from bench.study import Outcome
+    from bench.study import Outcome, Request
     from bench.terminal.screen import Screen
     from bench.workers.pool import Pool
     from bench.workers.stop import StopSignal
 
 
+@dataclass(frozen=True)
+class Searched:
+    """What the chain found for one family; `final` and `row`, its row of the leaderboard, are None without a final."""
+
+    family: Family
+    sealed: Sealed
+    outcome: Outcome
+    final: Final | None
+    row: Mapping[str, Any] | None
+
+
 class Session:
     """What the families of one command share: the sealed data, the storage, one warm pool, each made when needed."""
 
-    def __init__(self, options: argparse.Namespace, stop: StopSignal) -> None:
+    def __init__(self, options: Options, stop: StopSignal) -> None:
         from rich.console import Console
 
-        from bench.holdout.seal import ensure
-        from bench.store import Store
+        from bench.terminal.waiting import Waiting
 
         self.options = options
-        self.home: Path = options.home
+        self.home = options.home
+        # A notebook shows what is written to stderr as if it were an error.
+        self.console = Console(stderr=not Console().is_jupyter)
         _check_writable(self.home)
-        disk.wait_for_room(self.home, say, lambda: stop.asked)
-        self.sealed: Sealed = ensure(self.home, options.dataset, options.data_dir, say)
-        self.store: Store = Store(self.home, options.storage)
-        self.console = Console(stderr=True)
+        disk.wait_for_room(self.home, self.say, lambda: stop.asked)
+        with Waiting(f"looking for {options.dataset or 'mnist'}", quiet=options.quiet, console=self.console) as wait:
+            from bench.holdout.seal import ensure
+            from bench.store import Store
+
+            self.sealed: Sealed = ensure(self.home, options.dataset, options.data_dir, self.say, wait.step)
+            wait.step("opening the storage")
+            self.store: Store = Store(self.home, options.storage)
         self._pool: Pool | None = None
+
+    def say(self, line: str) -> None:
+        if not self.options.quiet:
+            print(inert(line), file=self.console.file, flush=True)
 
     def pool(self) -> Pool:
         from bench.data.catalog import copies_of
@@ -62,12 +83,20 @@ class Session:
         self.store.close()
 
     def study_name(self, family: Family) -> str:
-        engine = getattr(self.options, "engine", "optuna")
+        engine = self.options.engine
         suffix = "" if engine == "optuna" else f"-{engine}"
         return str(self.options.study or f"{self.sealed.name}-{family.name}{suffix}")
 
 
-def run_families(options: argparse.Namespace, families: list[Family], search_first: bool) -> None:
+def run_families(options: Options, families: Sequence[Family], search_first: bool) -> list[Searched]:
+    """Search each family, then its final; or the final alone.
+
+    From the main thread, the first Ctrl-C or SIGTERM stops cleanly and the second at once.
+
+    Raises:
+        Interrupted: a stop came before the target; what is finished is saved.
+        BenchError: see `bench.study.search` and `bench.finals.final`.
+    """
     from bench.terminal.screen import open_screen
     from bench.workers.stop import StopSignal
 
@@ -76,17 +105,13 @@ def run_families(options: argparse.Namespace, families: list[Family], search_fir
     with StopSignal() as stop:
         session = Session(options, stop)
         try:
-            with open_screen(session.console) as screen:
-                documents = [_run_one(session, family, search_first, screen, stop) for family in families]
+            with open_screen(session.console, quiet=options.quiet) as screen:
+                return [_run_one(session, family, search_first, screen, stop) for family in families]
         finally:
             session.close()
-    if options.json:
-        print_json(documents[0] if len(documents) == 1 else {"schema": 1, "searches": documents})
-    else:
-        _print_summary(session, documents)
 
 
-def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> dict[str, Any]:
+def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> Searched:
     from bench import lock
     from bench.finals import final
     from bench.study import accept, outcome
@@ -109,11 +134,11 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
         raise Interrupted(
             f"Stopped with {found.finished} finished trials of {study!r} saved; the same command continues."
         )
-    return _search_document(session, family, found, stored)
+    return Searched(family, session.sealed, found, stored, _row_of(session, stored) if stored else None)
 
 
 def _search(session: Session, family: Family, study: str, screen: Screen, stop: StopSignal) -> Outcome:
-    from bench.study import Request, search
+    from bench.study import Request
 
     options = session.options
     request = Request(
@@ -129,13 +154,18 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
         options.trial_timeout,
         tuple(options.accept),
     )
+    return search_on_screen(session, request, screen, stop)
+
+
+def search_on_screen(session: Session, request: Request, screen: Screen, stop: StopSignal) -> Outcome:
+    from bench.study import search
 
     def pool() -> Pool:
         started = session.pool()
-        stored = session.store.trials(study) if session.store.settings(study) else []
+        stored = session.store.trials(request.study) if session.store.settings(request.study) else []
         finished = [trial for trial in stored if trial.state != "running"]
-        title = f"{family.name} on {session.sealed.name}"
-        screen.begin_search(title, options.trials, finished, len(started), options.timeout)
+        title = f"{request.family.name} on {session.sealed.name}"
+        screen.begin_search(title, request.target, finished, len(started), request.seconds)
         return started
 
     room = partial(disk.wait_for_room, session.home, screen.message, lambda: stop.asked)
@@ -143,9 +173,12 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
 
 
 def _check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:
-    """`bench final` takes the configuration from the study; only `build` comes from the family's file."""
+    """A final takes the configuration from the study; only `build` comes from the family."""
+    from bench import frozen
+
     if family.name != found.settings["family"]:
         raise UsageError(f"Study {found.study!r} searched {found.settings['family']!r}, not {family.name!r}.")
+    frozen.check(found.study, found.settings, {"build": frozen.build_of(family)})
     for name, now in (("data_checksum", sealed.checksum), ("split_fingerprint", sealed.split_fingerprint)):
         if found.settings[name] != now:
             raise FrozenStudy(
@@ -154,24 +187,43 @@ def _check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:
             )
 
 
-def load_families(options: argparse.Namespace) -> list[Family]:
-    from bench.family import discover, load
+def load_families(
+    given: Iterable[str | Family], fixed: Mapping[str, object] | None = None, ranges: Mapping[str, object] | None = None
+) -> list[Family]:
+    """The families of these names and paths (or 'all'), and these as they are, on the space that is asked for.
 
-    names = sorted(discover()) if options.families == ["all"] else list(dict.fromkeys(options.families))
-    loaded = [load(name) for name in names]
-    fixed, ranges = dict(getattr(options, "fixed", [])), dict(getattr(options, "ranges", []))
+    Args:
+        fixed, ranges: as `SearchSpace.override` takes them.
+
+    Raises:
+        UsageError: two of them have one name.
+        UnknownFamily, FamilyError, SpaceError: as `bench.family.load` and `SearchSpace.override`.
+    """
+    named = list(given)
+    if named == ["all"]:
+        named = [*sorted(discover())]
+    once = [one for place, one in enumerate(named) if one not in named[:place]]
+    loaded = [one if isinstance(one, Family) else load(one) for one in once]
+    twice = [family.name for family in loaded if sum(other.name == family.name for other in loaded) > 1]
+    if twice:
+        raise UsageError(f"Two families are named {twice[0]!r}, and they would share one study; rename one.")
     if fixed or ranges:
         loaded = [family.overridden(family.space.override(fixed, ranges)) for family in loaded]
     return loaded
 
 
-def _search_document(session: Session, family: Family, found: Outcome, stored: Final | None) -> dict[str, Any]:
+def document(found: Outcome, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One family's search as `bench search --json` prints it.
+
+    Args:
+        row: its row of the leaderboard, or None without a final.
+    """
     best = found.best
     return {
         "schema": 1,
         "study": found.study,
-        "family": family.name,
-        "dataset": session.sealed.name,
+        "family": found.settings["family"],
+        "dataset": found.settings["dataset"],
         "engine": found.settings["engine"],
         "trials": {
             "total": found.finished,
@@ -179,24 +231,16 @@ def _search_document(session: Session, family: Family, found: Outcome, stored: F
         },
         "best": best and {"number": best.number, "val_accuracy": best.val_accuracy, "params": dict(best.params)},
         "seconds": found.seconds,
-        "final": _row_of(session, stored) if stored else None,
+        "final": row,
     }
 
 
 def _row_of(session: Session, stored: Final) -> dict[str, Any] | None:
-    from bench.commands.boards import make_board
+    from bench.boards import make_board
     from bench.formats import to_json
 
     rows = to_json(make_board(session.home, session.sealed.name, None))["rows"]
     return next((row for row in rows if row["study"] == stored.study and row["family"] == stored.family), None)
-
-
-def _print_summary(session: Session, documents: list[dict[str, Any]]) -> None:
-    from bench.terminal.summary import summary
-
-    out = session.console
-    for document in documents:
-        out.print(summary(document))
 
 
 def _check_writable(home: Path) -> None:

@@ -1,14 +1,43 @@
-"""Stored results -> the leaderboard that the commands print."""
+"""Stored results -> the leaderboard that the commands print and that Python is given."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UnknownFamily, did_you_mean
+from bench.errors import UnknownDataset, UnknownFamily, did_you_mean
 
 if TYPE_CHECKING:
     from bench.ranking import Board
+
+
+def dataset_name(home: Path, dataset: str | None) -> str:
+    """The name that results of this data set are kept under, without reading the data; that of MNIST, if it was sealed
+    here, else of the one sealed last, where none is named.
+
+    Raises:
+        UnknownDataset: nobody knows a data set of that name, and this home has none.
+    """
+    from bench.data import catalog
+    from bench.data.sealed import sealed_in
+
+    if dataset:
+        known = dataset_names(home)
+        if not catalog.is_path(dataset) and dataset not in known:
+            near = did_you_mean(dataset, known)
+            raise UnknownDataset(f"No data set named {dataset!r}.{near} Known: {', '.join(known)}.")
+        return catalog.dataset_name(dataset)
+    names = [sealed.name for sealed in sealed_in(home)]
+    return "mnist" if "mnist" in names or not names else names[0]
+
+
+def dataset_names(home: Path) -> list[str]:
+    """Data sets that can be named: the known ones, and those of the user that this home has sealed or results of."""
+    from bench.data.catalog import KNOWN
+    from bench.data.sealed import sealed_in
+
+    results = sorted(path.name for path in (home / "results").glob("*") if path.is_dir())
+    return list(dict.fromkeys([*KNOWN, *(sealed.name for sealed in sealed_in(home)), *results]))
 
 
 def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
@@ -34,6 +63,7 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
     """Best validation accuracies, read from the storage: there is no look at the test set in it."""
     from bench.data.sealed import sealed_in
     from bench.ranking import validation_board
+    from bench.records import WINNER
     from bench.store import Store
     from bench.study import outcome
 
@@ -41,6 +71,8 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
     images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
     studies = []
     for name, settings in store.studies().items():
+        if settings.get("purpose", WINNER) != WINNER:
+            continue
         found = outcome(store, name)
         if settings.get("dataset") != dataset or found.best is None or settings["data_checksum"] not in images:
             continue

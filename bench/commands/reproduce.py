@@ -1,0 +1,152 @@
+"""The three models of the notebook that bench grew out of, at its settings and under this protocol, beside its figures.
+
+A model is a study of its own, `<dataset>-<family>-notebook`: one run on train, judged on validation after every epoch,
+then the final. Where a run was lost to a kill, the same command runs it again. The arithmetic is float32 unless asked
+otherwise, as the notebook's was: what is compared with its figures shall differ from it in nothing that can be helped.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.chain import Session, search_on_screen
+from bench.commands.common import console, print_json
+from bench.commands.options import add_dataset, add_seeds, add_storage, add_workers
+from bench.commands.running import asked
+from bench.errors import FrozenStudy, Interrupted, NoTrialSucceeded
+from bench.frozen import HARMLESS, WAYS_OUT
+
+if TYPE_CHECKING:
+    from bench.data.sealed import Sealed
+    from bench.family import Family
+    from bench.notebook import Model
+    from bench.records import Trial
+    from bench.reproduction import Reproduced
+    from bench.study import Outcome
+    from bench.terminal.screen import Screen
+    from bench.workers.stop import StopSignal
+
+EXAMPLES = """
+  bench reproduce                         on MNIST, five seeds a model
+  bench reproduce --dataset digits --seeds 2
+"""
+
+PRECISION = "float32"
+LOST = ("killed", "crashed", "hung")  # the machine's faults; a run that ended so is made up for
+
+
+def arguments(reproduce: argparse.ArgumentParser) -> None:
+    add_dataset(reproduce)
+    add_storage(reproduce)
+    add_seeds(reproduce)
+    reproduce.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), help=f"default: {PRECISION}, as the notebook"
+    )
+    reproduce.add_argument("--seed", type=int, metavar="S", help="the studies' seed (0)")
+    reproduce.add_argument(
+        "--accept", action="append", default=[], choices=HARMLESS, help="go on although these differ from the studies'"
+    )
+    add_workers(reproduce)
+
+
+def run(options: argparse.Namespace) -> None:
+    from bench.family import load
+    from bench.notebook import MODELS, check_reference
+    from bench.terminal.screen import open_screen
+    from bench.workers.stop import StopSignal
+
+    families = [load(model.family) for model in MODELS]
+    for model, family in zip(MODELS, families, strict=True):
+        check_reference(model, family)
+    with StopSignal() as stop:
+        session = Session(asked(options), stop)
+        try:
+            with open_screen(session.console, quiet=options.quiet) as screen:
+                pairs = zip(MODELS, families, strict=True)
+                found = [_reproduce(session, model, family, screen, stop) for model, family in pairs]
+        finally:
+            session.close()
+    _show(session.sealed, found, options.json)
+
+
+def _show(sealed: Sealed, found: list[Reproduced], as_json: bool) -> None:
+    from bench.reproduction import document
+    from bench.terminal.reproduction import reproduction
+
+    comparable = sealed.name == "mnist" and sealed.source["kind"] != "file"
+    shown = document(sealed.name, comparable, found)
+    if as_json:
+        print_json(shown)
+    else:
+        out = console()
+        out.print(reproduction(shown, out.width, ascii_only=not out.encoding.lower().startswith("utf")))
+
+
+def _reproduce(session: Session, model: Model, family: Family, screen: Screen, stop: StopSignal) -> Reproduced:
+    from bench import lock, results
+    from bench.finals import final
+    from bench.holdout import ledger
+    from bench.reproduction import Reproduced
+
+    home, seeds = session.home, session.options.seeds
+    study = f"{session.sealed.name}-{family.name}-notebook"
+    with lock.hold(home, study):
+        outcome = _trained(session, study, model, family, screen, stop)
+        stored = final(outcome, family, session.sealed, home, seeds, session.pool, screen, lambda: stop.asked)
+    assert outcome.best is not None
+    said = results.read_predictions(home, stored)
+    predicted = said.probabilities.argmax(axis=2)
+    looks = ledger.looks(home, stored.data_checksum, family.name)
+    return Reproduced(model, outcome.settings["precision"], outcome.best, stored, predicted, said.labels, looks)
+
+
+def _trained(session: Session, study: str, model: Model, family: Family, screen: Screen, stop: StopSignal) -> Outcome:
+    """The study with its one complete trial, made if it is not there.
+
+    Raises:
+        Interrupted: a stop came first.
+        NoTrialSucceeded: the run failed for a reason that it would fail for again.
+    """
+    from bench.records import NOTEBOOK
+    from bench.space import Fixed, SearchSpace
+    from bench.study import Request
+
+    options, stored = session.options, []
+    if session.store.settings(study) is not None:
+        stored = session.store.trials(study)
+    only = SearchSpace({name: Fixed(value) for name, value in model.config.items()})
+    request = Request(
+        study,
+        replace(family, space=only),
+        "optuna",
+        target=1 + sum(_lost(trial) for trial in stored),
+        sampler="random",  # of a space with one point
+        pruner="none",
+        seed=options.seed,
+        precision=options.precision or (None if stored else PRECISION),
+        accept=tuple(options.accept),
+        purpose=NOTEBOOK,
+        every_epoch=True,
+    )
+    remedy = f"Run `bench studies rm {study}` to begin it anew; its looks at the test set stay counted."
+    try:
+        outcome = search_on_screen(session, request, screen, stop)
+    except FrozenStudy as error:
+        raise FrozenStudy(str(error).replace(WAYS_OUT, f"Leave the options out to continue it. {remedy}")) from None
+    if not outcome.reached:
+        raise Interrupted(f"Stopped before {study!r} was done; the same command continues.")
+    if outcome.best is None:
+        reasons = "; ".join(f"{trial.reason}: {trial.detail}" for trial in outcome.trials)
+        raise NoTrialSucceeded(f"{study!r} did not complete ({reasons}). {remedy}")
+    return outcome
+
+
+def _lost(trial: Trial) -> bool:
+    """The run ended by no fault of its own, or was under way in as many processes as one may be."""
+    from bench.engines.local import ATTEMPTS
+
+    if trial.state == "running":
+        return trial.attempts >= ATTEMPTS
+    return trial.state == "failed" and trial.reason in LOST

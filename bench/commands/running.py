@@ -1,0 +1,39 @@
+"""What `bench search` and `bench final` share: typed options -> the chain, and what it found -> the screen."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from bench import chain
+from bench.commands.common import console, print_json
+from bench.options import Options
+
+if TYPE_CHECKING:
+    from bench.family import Family
+
+
+def asked(options: argparse.Namespace) -> Options:
+    """The options that were typed, as the chain takes them."""
+    return Options(**{field.name: getattr(options, field.name) for field in fields(Options) if field.name in options})
+
+
+def families_of(options: argparse.Namespace) -> list[Family]:
+    return chain.load_families(
+        options.families, dict(getattr(options, "fixed", [])), dict(getattr(options, "ranges", []))
+    )
+
+
+def run_and_print(options: argparse.Namespace, families: Sequence[Family], search_first: bool) -> None:
+    from bench.terminal.summary import summary
+
+    found = chain.run_families(asked(options), families, search_first)
+    documents = [chain.document(one.outcome, one.row) for one in found]
+    if options.json:
+        print_json(documents[0] if len(documents) == 1 else {"schema": 1, "searches": documents})
+        return
+    out = console()
+    for document in documents:
+        out.print(summary(document))

@@ -1,0 +1,91 @@
+"""What a search or a final is asked for, from the command line or from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import UsageError, did_you_mean
+
+ENGINES = ("optuna",)
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "nsgaiii", "grid", "brute-force")
+PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "none")
+PRECISIONS = ("auto", "float32", "bfloat16")
+DEFAULT_SEEDS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a search or a final is asked for. None stands for 'not asked': the study's own setting, or the default.
+
+    Args:
+        home: where everything is stored.
+        data_dir: where data sets are looked for first.
+        dataset: a name, or the path of an .npz; None for MNIST, or the built-in digits where MNIST cannot be had.
+        study: default <dataset>-<family>.
+        storage: URL of another Optuna storage than <home>/bench.db.
+        trials: finished trials to reach.
+        workers: training processes, None for one a core.
+        gpus: indices of the GPUs to use, None for all of them.
+        per_gpu: workers that share a GPU.
+        timeout, trial_timeout: seconds.
+        seeds: runs of the winner.
+        accept: those of `bench.frozen.HARMLESS` that may differ from the study's.
+        no_final: stop after the search.
+        quiet: show nothing while it runs.
+
+    Raises:
+        UsageError: a value that cannot be used; the nearest known one is named.
+    """
+
+    home: Path
+    data_dir: Path | None = None
+    dataset: str | None = None
+    study: str | None = None
+    storage: str | None = None
+    trials: int = 50
+    engine: str = "optuna"
+    sampler: str | None = None
+    pruner: str | None = None
+    precision: str | None = None
+    seed: int | None = None
+    workers: int | None = None
+    gpus: Sequence[str] | None = None
+    per_gpu: int = 1
+    timeout: float | None = None
+    trial_timeout: float | None = None
+    seeds: int = DEFAULT_SEEDS
+    accept: Collection[str] = ()
+    no_final: bool = False
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "seeds", "workers", "per_gpu"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        for name in ("timeout", "trial_timeout"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and value > 0):
+                raise UsageError(f"{name} must be a number of seconds above 0, not {value!r}.")
+        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+            raise UsageError(f"seed must be a whole number, not {self.seed!r}.")
+        known = {"engine": ENGINES, "sampler": SAMPLERS, "pruner": PRUNERS, "precision": PRECISIONS}
+        for name, names in known.items():
+            value = getattr(self, name)
+            if value is not None and value not in names:
+                hint = did_you_mean(str(value), names)
+                raise UsageError(f"{name} must be one of {', '.join(names)}, not {value!r}.{hint}")
+
+
+def home_of(given: str | Path | None) -> Path:
+    """Where everything is stored: as given, else $BENCH_HOME, else ./runs."""
+    return Path(given if given is not None else os.environ.get("BENCH_HOME", "runs"))
+
+
+def data_dir_of(given: str | Path | None) -> Path | None:
+    """Where data sets are looked for first: as given, else $BENCH_DATA_DIR, else nowhere."""
+    found = given if given is not None else os.environ.get("BENCH_DATA_DIR")
+    return Path(found) if found else None

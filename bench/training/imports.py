@@ -1,0 +1,22 @@
+"""Importing Keras without what it imports only because it is installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+OPTIONAL = ("sklearn", "matplotlib", "jax", "torch", "pandas")
+
+
+@contextmanager
+def only_what_is_needed() -> Iterator[None]:
+    """Hide from an import of Keras the packages that cost it a second and 100 MB each, and that it does without."""
+    hidden = [name for name in OPTIONAL if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
