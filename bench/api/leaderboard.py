@@ -107,31 +107,38 @@ class Leaderboard(Sequence[Row]):
         """A plotly figure: a dot and its 95 % interval for each row, the best at the top."""
         import plotly.graph_objects as go
 
+        from dashboards.figures import BLUE, GREY, GRID
+
         tested = "test_accuracy" in self.board.columns
-        value = "test_accuracy" if tested else "val_accuracy"
         family = formats.columns_of(self.board)["family"]
-        rows = self.rows
-        percent = [100 * row[value] for row in rows]
-        figure = go.Figure(
-            go.Scatter(
-                x=percent,
-                y=list(range(len(rows))),
-                mode="markers",
-                marker={"size": 10},
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [100 * row["ci95"][1] - x for row, x in zip(rows, percent, strict=True)],
-                    "arrayminus": [x - 100 * row["ci95"][0] for row, x in zip(rows, percent, strict=True)],
-                },
-                hovertext=[html.inert(row["study"]) for row in rows],
-                hoverinfo="x+text",
-            )
+        percent = [100 * row["test_accuracy" if tested else "val_accuracy"] for row in self.board.rows]
+        bounds = [[100 * bound for bound in row["ci95"]] for row in self.board.rows]
+        places = list(range(len(percent)))
+        figure = go.Figure()
+        figure.add_scatter(
+            x=percent,
+            y=places,
+            mode="markers",
+            marker={"size": 10, "color": BLUE},
+            error_x={
+                "symmetric": False,
+                "array": [high - x for (_, high), x in zip(bounds, percent, strict=True)],
+                "arrayminus": [x - low for (low, _), x in zip(bounds, percent, strict=True)],
+            },
+            customdata=[[html.inert(row["study"]), *ends] for row, ends in zip(self.board.rows, bounds, strict=True)],
+            hovertemplate="%{customdata[0]}: %{x:.2f} (%{customdata[1]:.2f} to %{customdata[2]:.2f}) %<extra></extra>",
         )
-        labels = [html.inert(f"{row['rank']}  {family(row)}") for row in rows]
-        figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=labels, autorange="reversed", zeroline=False)
-        figure.update_xaxes(title="test accuracy, %" if tested else "best validation accuracy, %")
-        figure.update_layout(title=f"{html.inert(self.dataset)}: 95 % intervals", template="plotly_white")
+        labels = [html.inert(f"{row['rank']}  {family(row)}") for row in self.board.rows]
+        axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
+        figure.update_yaxes(axis, tickvals=places, ticktext=labels, autorange="reversed")
+        figure.update_xaxes(axis, title="test accuracy, %" if tested else "best validation accuracy, %")
+        figure.update_layout(
+            template="none",
+            title={"text": html.inert(formats.caption(self.board)), "x": 0.02, "xanchor": "left"},
+            font={"color": GREY, "size": 13},
+            paper_bgcolor="rgba(0, 0, 0, 0)",
+            plot_bgcolor="rgba(0, 0, 0, 0)",
+        )
         return figure
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

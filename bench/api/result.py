@@ -141,20 +141,20 @@ class SearchResult:
             models.check(path, hashes[0], "Load it with best_model(trust=True) if you know where it comes from.")
         return models.load(path, {**self._own_layers(manifest), **(custom_objects or {})}, trust)
 
-    def plot(self, figure: str = "accuracy_over_time") -> Any:
+    def plot(self, figure: str = "accuracy-over-time") -> Any:
         """A plotly figure of the search.
 
         Args:
-            figure: accuracy_over_time, rung_survival, or learning_curves.
+            figure: accuracy-over-time, rung-survival, or learning-curves.
 
         Raises:
             UsageError: no such figure.
         """
-        from dashboards import figures
+        from dashboards.figures import FIGURES
 
         if figure not in FIGURES:
             raise UsageError(f"No figure {figure!r}.{did_you_mean(figure, FIGURES)} Known: {', '.join(FIGURES)}.")
-        return getattr(figures, figure)(self.trials)
+        return FIGURES[figure](self.trials)
 
     def _folder(self, tested: Final) -> Path:
         return results.folder(self.home, tested.dataset, tested.family, tested.id)
@@ -229,7 +229,6 @@ class SearchResults(Sequence[SearchResult]):
 
 
 COLUMNS = ("number", "state", "val_accuracy", "samples", "seconds", "worker", "reason")
-FIGURES = ("accuracy_over_time", "rung_survival", "learning_curves")
 
 
 def studies(home: str | Path | None = None, storage: str | None = None) -> SearchResults:

@@ -100,3 +100,28 @@ def test_labels_stand_in_the_last_write_only(tmp_path, sealed, models, monkeypat
     (path,) = tmp_path.glob("results/digits/mlp/*/predictions.npz")
     with np.load(path) as stored:
         assert stored.files == ["probabilities"]
+
+
+def test_a_model_that_changed_after_it_was_frozen_opens_nothing(tmp_path, sealed, models):
+    swapped = tmp_path / "swapped.keras"
+    shutil.copyfile(models[1], swapped)
+    frozen = [models[0], swapped]
+    manifest = replace(
+        MANIFEST, data_checksum=sealed.checksum, config=FAMILY.reference, model_sha256=tuple(map(sha256, frozen))
+    )
+    digest = results.write_manifest(tmp_path, manifest)
+    shutil.copyfile(models[0], swapped)
+    folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
+    with pytest.raises(SealError, match=r"swapped\.keras is not the model that was frozen"):
+        exam.sit(tmp_path, folder, digest, sealed, frozen, FAMILY.source, time.time())
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
+    assert not (folder / "model.keras").exists()
+
+
+def test_models_that_the_manifest_does_not_name_open_nothing(tmp_path, sealed, models):
+    with pytest.raises(SealError, match="names 2 models for 2 seeds, and 1 came"):
+        manifest = replace(MANIFEST, data_checksum=sealed.checksum, model_sha256=tuple(map(sha256, models)))
+        digest = results.write_manifest(tmp_path, manifest)
+        folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
+        exam.sit(tmp_path, folder, digest, sealed, models[:1], FAMILY.source, time.time())
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0

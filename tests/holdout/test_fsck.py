@@ -80,6 +80,10 @@ def lose_the_model(home):
     one(home, "results/digits/mlp/*/model.keras").unlink()
 
 
+def swap_the_model(home):
+    one(home, "results/digits/mlp/*/model.keras").write_bytes(b"another model")
+
+
 def change_a_sealed_image(home):
     path = one(home, "cache/*/train.npz")
     data = bytearray(path.read_bytes())
@@ -100,6 +104,7 @@ def break_a_seal(home):
         (change_a_result, "results", "results/digits/mlp/*/manifest.json"),
         (cut_the_predictions, "results", "results/digits/mlp/*/manifest.json"),
         (lose_the_model, "results", "results/digits/mlp/*/manifest.json"),
+        (swap_the_model, "results", "results/digits/mlp/*/manifest.json"),
         (change_a_sealed_image, "sealed data", "cache/*/seal.json"),
         (break_a_seal, "sealed data", "cache/*/seal.json"),
     ],
