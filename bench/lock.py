@@ -60,6 +60,8 @@ def holder(home: Path, study: str) -> str | None:
         lock.acquire(timeout=0)
     except Timeout:
         return _holder(named)
+    except OSError:
+        return None  # nobody can hold it in a home that cannot be written
     lock.release()
     return None
 

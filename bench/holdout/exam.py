@@ -124,6 +124,8 @@ def under_way(home: Path, manifest_id: str) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
+    except OSError:
+        return False  # nobody can hold it in a home that cannot be written
     lock.release()
     return False
 

@@ -262,6 +262,8 @@ def _being_sealed(home: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:
+        return False  # nobody can hold it in a home that cannot be written
 
 
 def _seal_problem(folder: Path) -> str | None:

@@ -78,8 +78,12 @@ def ensure(
     return ensure(home, "digits", data_dir, say, step)
 
 
+def _sealer() -> list[str]:
+    return [sys.executable, "-m", "bench.holdout.seal"]
+
+
 def _run_sealer(home: Path, dataset: str, data_dir: Path | None, step: Callable[[str], object]) -> Sealed:
-    command = [sys.executable, "-m", "bench.holdout.seal", "--home", str(home), "--dataset", dataset]
+    command = [*_sealer(), "--home", str(home), "--dataset", dataset]
     command += ["--data-dir", str(data_dir)] if data_dir else []
     said: list[str] = []
 

@@ -23,7 +23,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 def new_tag() -> str:
     """What the workers of one pool, and all that they start, carry in VARIABLE: the owner and an id of the pool."""
-    return f"{os.getpid()}:{uuid.uuid4().hex}"
+    return f"{os.getpid()}:{psutil.Process().create_time():.2f}:{uuid.uuid4().hex[:8]}"
 
 
 def reap() -> list[int]:
