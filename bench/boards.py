@@ -19,7 +19,7 @@ def dataset_name(home: Path, dataset: str | None) -> str:
         UnknownDataset: nobody knows a data set of that name, and this home has none.
     """
     from bench.data import catalog
-    from bench.data.sealed import Sealed
+    from bench.data.sealed import sealed_in
 
     if dataset:
         known = dataset_names(home)
@@ -27,9 +27,8 @@ def dataset_name(home: Path, dataset: str | None) -> str:
             near = did_you_mean(dataset, known)
             raise UnknownDataset(f"No data set named {dataset!r}.{near} Known: {', '.join(known)}.")
         return catalog.dataset_name(dataset)
-    folders = sorted((home / "cache").glob("*/seal.json"), key=lambda path: path.stat().st_mtime)
-    names = [Sealed.load(path.parent).name for path in folders]
-    return "mnist" if "mnist" in names or not names else names[-1]
+    names = [sealed.name for sealed in sealed_in(home)]
+    return "mnist" if "mnist" in names or not names else names[0]
 
 
 def dataset_names(home: Path) -> list[str]:
@@ -75,7 +74,7 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
         if settings.get("purpose", WINNER) != WINNER:
             continue
         found = outcome(store, name)
-        if settings["dataset"] != dataset or found.best is None or settings["data_checksum"] not in images:
+        if settings.get("dataset") != dataset or found.best is None or settings["data_checksum"] not in images:
             continue
         studies.append(
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from bench import disk
 from bench.data.catalog import source_of
 from bench.errors import FrozenStudy, Interrupted, UsageError
 from bench.family import Family, discover, load
+from bench.inert import inert
 from bench.options import Options
 
 if TYPE_CHECKING:
@@ -63,16 +64,19 @@ class Session:
 
     def say(self, line: str) -> None:
         if not self.options.quiet:
-            print(line, file=self.console.file, flush=True)
+            print(inert(line), file=self.console.file, flush=True)
 
     def pool(self) -> Pool:
+        from bench.data.catalog import copies_of
         from bench.workers.devices import places
         from bench.workers.pool import Pool
 
         if self._pool is None:
             where = places(self.options.workers, self.options.gpus, self.options.per_gpu)
             source = self.sealed.source.get("path")
-            forbidden = [self.sealed.test_path, self.home / "results", *([Path(source)] if source else [])]
+            # The source, and the copies that a habit would find: keras.datasets.mnist.load_data(), load_digits().
+            copies = [*([Path(source)] if source else []), *copies_of(self.sealed.name, self.options.data_dir)]
+            forbidden = [self.sealed.test_path, self.home / "results", *copies]
             self._pool = Pool(where, self.sealed.folder, forbidden, self.home / "logs")
         return self._pool
 
@@ -113,7 +117,7 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
 def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> Searched:
     from bench import lock
     from bench.finals import final
-    from bench.study import outcome
+    from bench.study import accept, outcome
 
     options, study = session.options, session.study_name(family)
     with lock.hold(session.home, study):
@@ -122,6 +126,8 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
         else:
             found = outcome(session.store, study)
             _check_searched(family, session.sealed, found)
+            settings = accept(study, family, options.accept, dict(found.settings), session.store)
+            found = replace(found, settings=settings)
         stored: Final | None = None
         if not (search_first and options.no_final) and found.reached:
             stored = final(

@@ -24,7 +24,10 @@ COMMANDS = (
 WIDTH = 78  # of what stands as it is in a help text
 
 # The machine's faults rather than ours: no traceback for those.
-ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+ENVIRONMENT = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO,
+    errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 
 EXAMPLES = """
   bench search cnn --trials 50            search, retrain the winner, test once

@@ -7,11 +7,17 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from bench.errors import Interrupted
 
 RESERVE = 16_000_000  # bytes: the storage's log, the ledger, records
 LOOK_SECONDS = 1.0
+T = TypeVar("T")
+
+
+def _never() -> bool:
+    return False
 
 
 def is_full(error: BaseException) -> bool:
@@ -29,7 +35,7 @@ def is_full(error: BaseException) -> bool:
 def wait_for_room(
     folder: Path,
     say: Callable[[str], object],
-    stop_asked: Callable[[], bool] = lambda: False,
+    stop_asked: Callable[[], bool] = _never,
     needed: int = RESERVE,
 ) -> None:
     """Return when the disk that holds `folder` has `needed` bytes free; until then nothing else happens.
@@ -55,6 +61,24 @@ def wait_for_room(
             )
         time.sleep(LOOK_SECONDS)
     say(f"There is room in {folder} again; going on.")
+
+
+def patiently(
+    folder: Path, say: Callable[[str], object], write: Callable[[], T], stop: Callable[[], bool] = _never
+) -> T:
+    """What `write` returns; while it fails because the disk is full it is tried again when there is room.
+
+    Raises:
+        Interrupted: a stop was asked for meanwhile.
+    """
+    while True:
+        try:
+            return write()
+        except Exception as error:
+            if not is_full(error):
+                raise
+        wait_for_room(folder, say, stop)
+        time.sleep(LOOK_SECONDS)  # a quota can be full while the disk is not
 
 
 def megabytes(size: float) -> str:

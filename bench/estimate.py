@@ -16,8 +16,9 @@ from bench.errors import FamilyError
 from bench.family import Family
 from bench.finals import CANDIDATES, ROUNDS
 from bench.space import Config
+from bench.study import sizes
 from bench.training.budget import REDUCTION, rungs
-from bench.workers.messages import AtRung, Decide, Done, Job, Lost, Ready, Size, Sized
+from bench.workers.messages import AtRung, Decide, Done, Job, Lost, Ready
 from bench.workers.pool import Pool
 
 DRAWS = 24  # configurations whose parameters are counted, beside the corners and the reference
@@ -70,8 +71,8 @@ def estimate(
         FamilyError: a model cannot be built or trained; with the family's own error.
     """
     configs = _spread(family)
-    sizes = _ask(pool, Size(pack(family), tuple(configs), precision))
-    ordered = sorted(zip(sizes, range(len(configs)), strict=True))
+    counts = sizes(family, configs, precision, pool)
+    ordered = sorted(zip(counts, range(len(configs)), strict=True))
     ends = {"smallest": configs[ordered[0][1]], "largest": configs[ordered[-1][1]]}
     measured = tuple(_measure(family, sealed, pool, precision, ends))
     workers = len(pool)
@@ -86,22 +87,6 @@ def _spread(family: Family) -> list[Config]:
     corners = [space.walk(lambda name, domain, share=share: domain.at(share)) for share in (0.0, 1.0)]  # type: ignore[misc]
     reference = [dict(family.reference)] if family.reference else []
     return [*corners, *reference, *latin_hypercube(space, DRAWS, seed_of(0, 0, "dry run"))]
-
-
-def _ask(pool: Pool, question: Size) -> Sequence[int]:
-    """Have the first worker that is ready count parameters."""
-    asked = False
-    while True:
-        for _, message in pool.poll(1.0):
-            if isinstance(message, Sized):
-                if message.problem:
-                    raise FamilyError(message.problem)
-                return message.parameters
-            if isinstance(message, Lost):
-                raise FamilyError(f"A worker ended while it built the models: {message.detail}")
-        if not asked and pool.idle:
-            asked = True
-            pool.send(pool.idle[0], question)
 
 
 def _measure(family: Family, sealed: Sealed, pool: Pool, precision: str, ends: Mapping[str, Config]) -> list[Measured]:

@@ -6,6 +6,8 @@ Where a name is looked up, first hit wins: a path on the command line, `./search
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
 import importlib.util
 import sys
@@ -16,7 +18,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from bench.errors import FamilyError, SpaceError, UnknownFamily, did_you_mean
+from bench.errors import FamilyError, InputError, SealError, SpaceError, UnknownFamily, did_you_mean
 from bench.files import slug
 from bench.space import Config, SearchSpace, Value
 
@@ -36,6 +38,7 @@ class Family:
         source: the file it was read from; filled in by `load`.
         about: the first line of that file's docstring; filled in by `load`.
         loaded: the `build` that the file defines; filled in by `load`.
+        code: SHA-256 (hex) of that file and of those beside it that it imports; filled in by `load`.
 
     Raises:
         FamilyError: the name is not fit for a file name.
@@ -49,6 +52,7 @@ class Family:
     source: Path | None = field(default=None, compare=False)
     about: str = ""
     loaded: Build | None = field(default=None, compare=False, repr=False)
+    code: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.name != slug(self.name):
@@ -109,22 +113,25 @@ def load_file(path: Path) -> Family:
     path = path.resolve()
     module_name = f"bench_family_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise FamilyError(f"{path} is not a Python file; a family stands in a file that ends in .py.")
     module = importlib.util.module_from_spec(spec)
+    code = fingerprint_of(path)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the document of --json
+            spec.loader.exec_module(module)
+    except SealError:
+        raise
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from error
     except SyntaxError as error:
-        raise FamilyError(f"{path}, line {error.lineno}: {error.msg}. Mend the line and try again.") from error
-    except Exception as error:
-        line = next(
-            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 0
-        )
-        raise FamilyError(
-            f"{path}, line {line}: {type(error).__name__}: {error}. Mend the line and try again."
-        ) from error
+        where = f", line {error.lineno}" if error.lineno else ""
+        raise FamilyError(f"{path}{where}: {error.msg}. Mend it and try again.") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a file that calls sys.exit() must not end the search as if it were done
+        raise FamilyError(f"{line_of(error, path)}: {in_a_line(error)}. Mend the line and try again.") from error
     family = getattr(module, "FAMILY", None)
     if not isinstance(family, Family):
         raise FamilyError(f"{path} must define FAMILY = Family(name, space, build); found {family!r}.")
@@ -132,8 +139,48 @@ def load_file(path: Path) -> Family:
         raise FamilyError(
             f"{path} defines family {family.name!r}; a family has its file's name, {path.stem!r}. Rename one."
         )
+    if not callable(family.build):
+        raise FamilyError(f"{path}: build must be a function of (config, image_shape, classes), not {family.build!r}.")
     about = (module.__doc__ or "").strip().splitlines()
-    return replace(family, source=path, about=about[0] if about else "", loaded=family.build)
+    return replace(family, source=path, about=about[0] if about else "", loaded=family.build, code=code)
+
+
+def fingerprint_of(path: Path) -> str:
+    """SHA-256 (hex) of a Python file and of the files beside it that it imports, and those in turn."""
+    digest, seen, left = hashlib.sha256(), {path}, [path]
+    while left:
+        text = left.pop(0).read_bytes()
+        digest.update(hashlib.sha256(text).digest())
+        beside = {file for name in _imported(text) if (file := path.with_name(f"{name}.py")).is_file()}
+        left += sorted(beside - seen)
+        seen |= beside
+    return digest.hexdigest()
+
+
+def _imported(text: bytes) -> set[str]:
+    """Every part of every name that a file imports."""
+    names: set[str] = set()
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                dotted = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                names |= {part for name in dotted for part in name.split(".")}
+    return names
+
+
+def line_of(error: BaseException, path: Path) -> str:
+    """The family's file, with the last of its lines that an error went through where it did."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
+    return f"{path}, line {line}" if line else str(path)
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error's kind and what it says; of a long story the first line, of a list of problems all."""
+    if isinstance(error, InputError):
+        return " ".join((str(error).splitlines()[0], "; ".join(error.problems))).strip()
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
 def _folders(directory: Path | None) -> list[Path]:

@@ -54,6 +54,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def unique_slug(name: str) -> str:
+    """A slug that no other name has: one that is not its own slug gets six digits of its hash."""
+    safe = slug(name)
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
 def slug(name: str) -> str:
     """A file-name-safe form of a name: letters, digits, '.', '_', '-'; anything else becomes '-'."""
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ from bench.engines.fixed import Run, run_all
 from bench.engines.interface import seed_of
 from bench.errors import Interrupted, NoTrialSucceeded
 from bench.family import Family
-from bench.files import sha256, slug, write_json
+from bench.files import sha256, unique_slug, write_json
 from bench.holdout import exam
 from bench.records import WINNER, Event, Final, Manifest, Trial
 from bench.space import fingerprint
@@ -84,33 +85,36 @@ def final(
         pool: called only when there is something to train.
 
     Raises:
+        FrozenStudy: the family's file is not the one that was searched.
         NoTrialSucceeded: no complete trial to choose from.
         SealError: the exam found something changed.
         Interrupted: a stop was asked for; nothing is stored, and the test set was not opened.
     """
     identity = final_id(outcome, seeds)
-    _wait_for_exam(home, identity, stages)
+    _wait_for_exam(home, identity, stages, stop_asked)
     for stored in results.read_finals(home, sealed.name):
         if stored.id == identity:
             return stored
+    frozen.check(outcome.study, outcome.settings, {"source": frozen.code_of(family)})
     if outcome.best is None:
         raise NoTrialSucceeded(f"Study {outcome.study!r} has no complete trial; run `bench search` for more trials.")
     began = time.time()
     # By study, whose lock is held: a final that was killed leaves its models here until the next one.
-    work = home / "work" / slug(outcome.study)
+    work = home / "work" / unique_slug(outcome.study)
     shutil.rmtree(work, ignore_errors=True)
     try:
         confirmed = confirm(outcome, family, sealed, pool(), stages, stop_asked)
         needed = RESERVE + seeds * (5 * (confirmed.winner.parameters or 0) + 5 * sealed.n_test * sealed.classes)
         wait_for_room(home, stages.message, stop_asked, needed)
-        trained = _retrain(confirmed, outcome, family, sealed, pool(), work, seeds, stages, stop_asked)
+        room = partial(wait_for_room, home, stages.message, stop_asked)
+        trained = _retrain(confirmed, outcome, family, sealed, pool(), work, seeds, stages, stop_asked, room)
         manifest = _freeze(identity, confirmed, outcome, family, sealed, work, trained, pool().device_of(0))
-        return _examine(manifest, sealed, family, home, work, trained, stages, began)
+        return _examine(manifest, sealed, family, home, work, trained, stages, began, room)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _wait_for_exam(home: Path, identity: str, stages: Stages) -> None:
+def _wait_for_exam(home: Path, identity: str, stages: Stages, stop_asked: Callable[[], bool]) -> None:
     waited = False
 
     def say(text: str) -> None:
@@ -119,7 +123,7 @@ def _wait_for_exam(home: Path, identity: str, stages: Stages) -> None:
         stages.message(text)
         stages.begin_stage("exam begun earlier", 1, "exam")
 
-    exam.wait_for(home, identity, say)
+    exam.wait_for(home, identity, say, stop_asked)
     if waited:
         stages.end_stage()
 
@@ -139,7 +143,7 @@ def confirm(
     in the search does not count: it was selected for it. Where the study tried one configuration and completed it once,
     nothing was selected: its own value stands, and nothing is trained again.
     """
-    complete = [t for t in outcome.trials if t.state == "complete"]
+    complete = [t for t in outcome.trials if t.state == "complete" and t.val_accuracy is not None]
     if len(complete) == 1 and all(t.params == complete[0].params for t in outcome.trials):
         return Confirmed(complete[0], complete[0].val_accuracy or 0.0, ())
     best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
@@ -184,8 +188,10 @@ def _runs(
     pool: Pool,
     stages: Stages,
     stop_asked: Callable[[], bool],
+    room: Callable[[], None] = lambda: None,
 ) -> list[Trial]:
-    done = run_all(runs, pack(family), outcome.settings["precision"], pool, stages, stop_asked)
+    code, precision = frozen.code_of(family), outcome.settings["precision"]
+    done = run_all(runs, pack(family), precision, pool, stages, stop_asked, code, room)
     if done is None:
         raise Interrupted("Stopped before the test set was opened; the same command continues.")
     return done
@@ -201,6 +207,7 @@ def _retrain(
     seeds: int,
     stages: Stages,
     stop_asked: Callable[[], bool],
+    room: Callable[[], None],
 ) -> list[Trial]:
     """One run a seed on train + validation, for exactly the winner's epochs; no seed is dropped."""
     winner = confirmed.winner
@@ -216,7 +223,7 @@ def _retrain(
         for k in range(seeds)
     ]
     stages.begin_stage(f"retrain {family.name}, {seeds} seeds", seeds, "seed")
-    trained = _runs(runs, outcome, family, pool, stages, stop_asked)
+    trained = _runs(runs, outcome, family, pool, stages, stop_asked, room)
     stages.end_stage()
     return trained
 
@@ -272,13 +279,14 @@ def _examine(
     trained: Sequence[Trial],
     stages: Stages,
     began: float,
+    room: Callable[[], None],
 ) -> Final:
     folder = results.folder(home, sealed.name, family.name, manifest.id)
     manifest_sha256 = results.write_manifest(home, manifest)
     write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in trained])
     models = [_model(work, t.number) for t in trained]
     stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1, "exam")
-    stored = exam.sit(home, folder, manifest_sha256, sealed, models, pack(family), began)
+    stored = exam.sit(home, folder, manifest_sha256, sealed, models, pack(family), began, room)
     stages.end_stage()
     return stored
 

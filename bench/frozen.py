@@ -9,13 +9,11 @@ from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
 
+import bench
 from bench.errors import FrozenStudy
 from bench.family import Family
 
-FROZEN = (
-    "data_checksum", "split_fingerprint", "build", "space", "seed", "sampler", "pruner", "precision", "purpose",
-)  # fmt: skip
-HARMLESS = ("versions",)  # may be accepted: trials remain what they were
+HARMLESS = ("versions", "source")  # may be accepted, where the user knows that the models are what they were
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
 PACKAGES = ("keras", "numpy", "optuna", "tensorflow")
 
@@ -24,14 +22,20 @@ def versions() -> dict[str, str]:
     """What trials and finals depend on, by name; read without importing any of it."""
     from importlib.metadata import version
 
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    own = {"bench": bench.__version__, "python": platform.python_version()}
+    return {**own, **{name: version(name) for name in PACKAGES}}
+
+
+def code_of(family: Family) -> str | None:
+    """What tells two states of a family's file apart; None where `build` is not what a file defines."""
+    return family.code if family.source is not None and family.loaded is family.build else None
 
 
 def build_of(family: Family) -> str:
     """What tells two families of one name and one space apart: 'from a file', or a digest of what `build` does.
 
     The digest covers the code, its constants, defaults and enclosed values, and the functions of its own module that it
-    calls, not their comments or line numbers. A file may be edited under a study, as it always could.
+    calls, not their comments or line numbers. Of a file `code_of` tells.
     """
     if family.source is not None and family.loaded is family.build:
         return "from a file"

@@ -10,8 +10,8 @@ from pathlib import Path
 from bench.errors import UsageError, did_you_mean
 
 ENGINES = ("optuna",)
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "grid", "brute-force")
-PRUNERS = ("asha", "hyperband", "median", "percentile", "none")
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "nsgaiii", "grid", "brute-force")
+PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_SEEDS = 5
 

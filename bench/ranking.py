@@ -73,7 +73,7 @@ def leaderboard(
     ranks = {final.id: 1 + sum(_better(other, final, comparisons) for other in rows) for final in rows}
     ordered = sorted(rows, key=lambda final: (ranks[final.id], -final.test_accuracy, final.family))
     shown = [_row(final, ordered, ranks, against, comparisons, looks) for final in ordered]
-    notes += _notes(ordered, against, comparisons)
+    notes += _notes(ordered, against, comparisons, looks)
     return Board(dataset, against.family if against else None, tuple(shown), tuple(notes))
 
 
@@ -138,7 +138,12 @@ def _row(
     }
 
 
-def _notes(ordered: Sequence[Final], against: Final | None, comparisons: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _notes(
+    ordered: Sequence[Final],
+    against: Final | None,
+    comparisons: Mapping[str, Mapping[str, Any]],
+    looks: Callable[[Final], int],
+) -> list[str]:
     notes = []
     names = _names(ordered)
     groups = _unresolved(ordered, comparisons)
@@ -147,6 +152,9 @@ def _notes(ordered: Sequence[Final], against: Final | None, comparisons: Mapping
         notes.append(f"{', '.join(some)} and {last} cannot be separated by this data (5 %, Holm-corrected).")
     if len(groups) > MOST_GROUPS:
         notes.append(f"{len(groups) - MOST_GROUPS} more groups of families cannot be separated.")
+    unseen = [names[row.id] for row in ordered if not looks(row)]
+    if unseen:
+        notes.append(f"The ledger knows of no look for {', '.join(unseen)}: it was changed. `bench fsck` says more.")
     missing = [(a, b) for a, b in combinations(ordered, 2) if _pair(a, b, comparisons)[0] is None]
     if missing:
         a, b = (names[final.id] for final in missing[0])

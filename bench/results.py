@@ -100,6 +100,18 @@ def newest(finals: Iterable[Final]) -> list[Final]:
     return list(latest.values())
 
 
+def drop_models(home: Path, dataset: str) -> None:
+    """Delete the weights that nothing refers to: those of finals that a newer one of their study has replaced.
+
+    Their manifests, results and predictions stay.
+    """
+    finals = read_finals(home, dataset)
+    kept = {final.id for final in newest(finals)}
+    for final in finals:
+        if final.id not in kept:
+            (folder(home, final.dataset, final.family, final.id) / "model.keras").unlink(missing_ok=True)
+
+
 def read_comparisons(home: Path, dataset: str) -> dict[str, dict[str, Any]]:
     """'<id of a> <id of b>' -> the stored comparison of a with b, or an empty mapping."""
     path = home / "results" / slug(dataset) / "comparisons.json"
@@ -121,7 +133,10 @@ def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> d
     So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
     """
     wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if _group(a) == _group(b)}
-    pairs = read_comparisons(home, dataset)
+    try:
+        pairs = read_comparisons(home, dataset)
+    except RecordError:
+        pairs = {"broken": {}}  # all of it follows from the finals
     if {frozenset(pair.split()) for pair in pairs} == wanted:
         return pairs
     update_comparisons(home, dataset)

@@ -32,7 +32,7 @@ from bench.disk import is_full
 from bench.errors import BenchError, RecordError, UsageError
 from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
-from bench.urls import inert
+from bench.urls import inert, without_passwords
 
 ATTRIBUTE = "bench"
 RETRY_SECONDS = 1.0
@@ -69,8 +69,9 @@ class Store:
                 )
             except (sqlite3.DatabaseError, RuntimeError, SQLAlchemyError, ImportError) as error:
                 if url is None:
+                    said = str(error).strip().rstrip(".")
                     raise RecordError(
-                        f"{path} cannot be used as a storage: {error}. Move it away or use --home."
+                        f"{path} cannot be used as a storage: {said}. Move it away or use --home."
                     ) from error
                 raise UsageError(f"--storage {inert(url)} {why(error)}") from None
 
@@ -82,6 +83,10 @@ class Store:
         """Every study in the storage, whoever made it."""
         return [study.study_name for study in self._storage.get_all_studies()]
 
+    def count(self, study: str) -> int:
+        """How many trials a study holds, whether they read back or not."""
+        return int(self._storage.get_n_trials(self._storage.get_study_id_from_name(study)))
+
     def remove(self, study: str) -> None:
         """Delete a study and its trials."""
         self._storage.delete_study(self._storage.get_study_id_from_name(study))
@@ -90,13 +95,24 @@ class Store:
         """Name -> settings of every study that bench made, oldest first."""
         found = {}
         for study in self._storage.get_all_studies():
-            if ATTRIBUTE in study.user_attrs:
-                found[study.study_name] = json.loads(study.user_attrs[ATTRIBUTE])
+            # A broken study shall not hide the others; asked for by name it is an error.
+            with contextlib.suppress(RecordError):
+                settings = _settings(study.study_name, study.user_attrs)
+                if settings is not None:
+                    found[study.study_name] = settings
         return found
 
     def settings(self, study: str) -> dict[str, Any] | None:
-        """What was frozen when the study was made, or None if there is no such study."""
-        return self.studies().get(study)
+        """What was frozen when the study was made, or None if there is no such study.
+
+        Raises:
+            RecordError: they do not read back.
+        """
+        try:
+            study_id = self._storage.get_study_id_from_name(study)
+        except KeyError:
+            return None
+        return _settings(study, self._storage.get_study_user_attrs(study_id))
 
     def create(self, study: str, settings: Mapping[str, Any]) -> None:
         try:
@@ -104,9 +120,10 @@ class Store:
             study_id = self._storage.create_new_study([StudyDirection.MAXIMIZE], study)
             failpoints.reach("store: between a study and its settings")
         except DuplicatedStudyError:
-            # A kill between the two writes leaves an empty study; one that has trials is somebody else's.
+            # A kill between the two writes leaves an empty study; one that holds anything is somebody else's.
             study_id = self._storage.get_study_id_from_name(study)
-            if self._storage.get_n_trials(study_id):
+            ours = self._storage.get_study_directions(study_id) == [StudyDirection.MAXIMIZE]
+            if not ours or self._storage.get_study_user_attrs(study_id) or self._storage.get_n_trials(study_id):
                 raise UsageError(
                     f"A study {study!r} that bench did not make stands in this storage; give another name with --study."
                 ) from None
@@ -118,9 +135,19 @@ class Store:
         self._storage.set_study_user_attr(study_id, ATTRIBUTE, json.dumps(settings, sort_keys=True))
 
     def trials(self, study: str) -> list[Trial]:
-        """Every trial, in order of number."""
+        """Every trial, in order of number.
+
+        Raises:
+            RecordError: one does not read back.
+        """
         study_id = self._storage.get_study_id_from_name(study)
-        return [trial_of(row) for row in self._storage.get_all_trials(study_id, deepcopy=False)]
+        found = []
+        for row in self._storage.get_all_trials(study_id, deepcopy=False):
+            try:
+                found.append(trial_of(row))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise RecordError(f"Trial {row.number} of study {study!r} {_unread(study, error)}") from None
+        return found
 
     def set_seconds(self, study: str, seconds: float) -> None:
         """Remember the wall time that all searches of this study took together."""
@@ -162,7 +189,26 @@ def problem_of(home: Path, url: str | None = None) -> str | None:
 def why(error: BaseException) -> str:
     """What is wrong with a storage, to follow its name."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return f"cannot be used: {first}. A storage is written like sqlite:///path/to/file.db."
+    return (
+        f"cannot be used: {without_passwords(first).rstrip('.')}. A storage is written like sqlite:///path/to/file.db."
+    )
+
+
+def _settings(study: str, attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+    if ATTRIBUTE not in attributes:
+        return None
+    try:
+        found = json.loads(attributes[ATTRIBUTE])
+        if not isinstance(found, dict):
+            raise ValueError("settings are a mapping")
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"Study {study!r} {_unread(study, error)}") from None
+    return found
+
+
+def _unread(study: str, error: Exception) -> str:
+    said = f"{type(error).__name__}: {error}"
+    return f"does not read back ({said}). Restore the storage from a copy, or `bench studies rm {study}`."
 
 
 class Writer:

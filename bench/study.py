@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -13,17 +13,19 @@ from bench import frozen
 from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines.interface import Proposer, Stopper
-from bench.engines.local import LocalDriver, Plan
+from bench.engines.local import ATTEMPTS, LocalDriver, Plan
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
-from bench.errors import InputError, NoTrialSucceeded, did_you_mean
+from bench.errors import FamilyError, InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
 from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
-from bench.space import Choice, Fixed, When
+from bench.space import Choice, Config, Fixed, When
 from bench.store import Store
 from bench.training.budget import epoch_marks, rungs
-from bench.workers.messages import Lost, Probe, Probed, Ready
+from bench.workers.messages import Lost, Probe, Probed, Ready, Size, Sized
 from bench.workers.pool import Pool
+
+BUILD_SECONDS = 120.0  # for one model, its framework's first use included
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Outcome:
     @property
     def best(self) -> Trial | None:
         """The complete trial with the highest validation accuracy; the first of equals."""
-        complete = [t for t in self.trials if t.state == "complete"]
+        complete = [t for t in self.trials if t.state == "complete" and t.val_accuracy is not None]
         return max(complete, key=lambda t: (t.val_accuracy or 0.0, -t.number), default=None)
 
 
@@ -111,11 +113,17 @@ def search(
     settings = store.settings(request.study)
     if settings is not None:
         _check_frozen(request, sealed, settings)
+        _check_own(request.study, store)
         before = outcome(store, request.study, request.target)
         if before.reached:
-            return before
-        settings = _check_versions(request, settings, store)
+            # Versions matter only where something is left to train; a final's manifest names its own.
+            accepted = {"source"} & {*request.accept}
+            return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
+        settings = accept(request.study, request.family, request.accept, settings, store)
+        frozen.check(request.study, settings, _code(request.family))
+        _rehearse(request.family, pool(), stop_asked)
     else:
+        _rehearse(request.family, pool(), stop_asked)
         settings = _settings(request, sealed, pool, subscribers)
         store.create(request.study, settings)
     started = pool()
@@ -171,6 +179,7 @@ def _drive(
         request.trial_seconds,
         spent,
         marks if request.every_epoch else None,
+        frozen.code_of(family),
     )
     LocalDriver(plan, proposer, stopper, pool, emit, stop_asked).run(stored)
 
@@ -207,7 +216,7 @@ def _settings(
         "pruner": request.pruner or "asha",
         "precision": measured_precision(pool(), subscribers) if precision == "auto" else precision,
         "purpose": request.purpose,
-        "versions": frozen.versions(),
+        **_code(request.family),
     }
 
 
@@ -239,8 +248,51 @@ def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
             tell(asked, "probing")
 
 
+def sizes(
+    family: Family,
+    configs: Sequence[Config],
+    precision: str,
+    pool: Pool,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> Sequence[int]:
+    """Parameters of the models that a worker builds of these configurations; nothing is trained.
+
+    Raises:
+        FamilyError: `build` fails, or its model does not fit the data.
+        Interrupted: a stop was asked for.
+    """
+    asked: int | None = None
+    since, lost = time.monotonic(), 0
+    while not stop_asked():
+        for worker, message in pool.poll(1.0):
+            if isinstance(message, Sized):
+                if message.problem:
+                    log = f"the end of {pool.log_of(worker)} has the traceback"
+                    raise FamilyError(f"Family {family.name!r} cannot build its models: {message.problem}; {log}.")
+                return message.parameters
+            if isinstance(message, Lost) and worker == asked:
+                asked, lost = None, lost + 1
+                if lost == ATTEMPTS:
+                    raise FamilyError(f"Family {family.name!r}: {message.detail} while it built the models.")
+        if asked is None and pool.idle:
+            asked, since = pool.idle[0], time.monotonic()
+            pool.send(asked, Size(pack(family), tuple(configs), precision))
+        elif asked is not None and time.monotonic() - since > BUILD_SECONDS:
+            pool.kill(asked)
+            raise FamilyError(f"Family {family.name!r}: `build` did not return within {BUILD_SECONDS:.0f} s.")
+    raise Interrupted("Stopped before anything was trained.")
+
+
+def _rehearse(family: Family, pool: Pool, stop_asked: Callable[[], bool]) -> None:
+    """Have a worker build the reference: what cannot be built shall be said once, before a study is made of it."""
+    if family.reference is not None:
+        sizes(family, [dict(family.reference)], "float32", pool, stop_asked)
+
+
 def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any]) -> None:
     asked = {
+        "family": request.family.name,
+        "engine": request.engine,
         "data_checksum": sealed.checksum,
         "split_fingerprint": sealed.split_fingerprint,
         "build": frozen.build_of(request.family),
@@ -251,21 +303,38 @@ def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any])
         "precision": None if request.precision == "auto" else request.precision,
         "purpose": request.purpose,
     }
-    frozen.check(request.study, {"purpose": WINNER, **settings}, asked)
+    said = {"purpose": WINNER, **settings}  # studies had none
+    lost = [name for name in asked if name not in said]
+    if lost:
+        raise RecordError(
+            f"Study {request.study!r} no longer says with what {lost[0]} it was made, so it cannot be continued. "
+            "Restore the storage from a copy, or search anew with --study NAME."
+        )
+    frozen.check(request.study, said, asked)
 
 
-def _check_versions(request: Request, settings: dict[str, Any], store: Store) -> dict[str, Any]:
-    """Settings to go on with; versions matter only where something is left to train."""
-    now = frozen.versions()
-    if "versions" not in request.accept:
-        frozen.check(request.study, settings, {"versions": now})
+def _check_own(study: str, store: Store) -> None:
+    """Other Optuna clients may read a study; what they add has no seed, samples or phases to be compared by."""
+    foreign = [trial.number for trial in store.trials(study) if trial.seed is None]
+    if foreign:
+        raise RecordError(
+            f"Trial {foreign[0]} of {study!r} was put there by another program than bench, which therefore adds none. "
+            "Search anew with --study NAME; `bench final` still takes the best of the trials that are there."
+        )
+
+
+def _code(family: Family) -> dict[str, Any]:
+    """What computes a trial: other code may give other values for the same configuration."""
+    return {"versions": frozen.versions(), "source": frozen.code_of(family)}
+
+
+def accept(study: str, family: Family, names: Iterable[str], settings: dict[str, Any], store: Store) -> dict[str, Any]:
+    """Settings to go on with: what the user accepts becomes what it is now; what it was is kept beside it."""
+    now = _code(family)
+    changed = {name: now[name] for name in names if settings.get(name) != now[name]}
+    if not changed:
         return settings
-    if settings.get("versions") == now:
-        return settings
-    accepted = [
-        *settings.get("accepted", []),
-        {"versions": settings.get("versions"), "trials": len(store.trials(request.study))},
-    ]
-    changed = {**settings, "versions": now, "accepted": accepted}
-    store.change(request.study, changed)
-    return changed
+    before = {**{name: settings.get(name) for name in changed}, "trials": len(store.trials(study))}
+    settings = {**settings, **changed, "accepted": [*settings.get("accepted", []), before]}
+    store.change(study, settings)
+    return settings

@@ -65,7 +65,7 @@ def test_what_was_typed_never_moves_a_cursor(bench, arguments):
 def test_an_unknown_option_value_names_the_nearest(bench, arguments, near):
     code, _, err = bench(*arguments)
     assert code == 2
-    assert err.splitlines()[-1].endswith(f"Did you mean {near}?") or f"Did you mean {near} or" in err
+    assert f"Did you mean {near}" in err
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "\udcff", "x" * 201])

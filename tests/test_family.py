@@ -96,3 +96,45 @@ def test_families_are_loaded_without_any_framework():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for heavy in ("keras", "tensorflow", "optuna", "numpy", "pandas", "sklearn", "ray"):
         assert f"'{heavy}'" not in run.stdout
+
+
+def test_a_file_that_exits_is_an_error_and_not_the_end_of_the_command(tmp_path):
+    path = write(tmp_path, "tiny", GOOD + "\nimport sys\nsys.exit(0)\n")
+    with pytest.raises(FamilyError, match=rf"{path}, line 13: SystemExit: 0"):
+        load("tiny", tmp_path)
+
+
+def test_what_a_file_prints_does_not_reach_stdout(tmp_path, capsys):
+    write(tmp_path, "tiny", 'print("noise")\n' + GOOD)
+    load("tiny", tmp_path)
+    assert capsys.readouterr() == ("", "noise\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\1\2", b'x = "\xff"', bytes(range(256)) * 10])
+def test_an_empty_file_and_one_that_is_no_text_are_refused_by_name(tmp_path, content):
+    path = write(tmp_path, "tiny", "")
+    path.write_bytes(content)
+    with pytest.raises(FamilyError, match=str(path)) as caught:
+        load("tiny", tmp_path)
+    assert "line None" not in str(caught.value)
+
+
+def test_a_path_that_is_no_python_file_is_refused(tmp_path):
+    path = tmp_path / "family.txt"
+    path.write_text(GOOD)
+    with pytest.raises(FamilyError, match="is not a Python file"):
+        load(str(path))
+
+
+def test_a_build_that_is_no_function_is_refused(tmp_path):
+    write(tmp_path, "tiny", GOOD.replace(", build,", ", None,"))
+    with pytest.raises(FamilyError, match="build must be a function"):
+        load("tiny", tmp_path)
+
+
+def test_a_seal_that_a_file_breaks_while_it_is_imported_is_called_that(tmp_path):
+    from bench.errors import SealError
+
+    write(tmp_path, "tiny", "from bench.errors import SealError\nraise SealError('not yours')\n")
+    with pytest.raises(SealError, match="not yours"):
+        load("tiny", tmp_path)

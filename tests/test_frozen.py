@@ -41,3 +41,20 @@ def test_domains_are_said_in_words():
     said = {name: frozen.words(described) for name, described in space.describe().items()}
     assert said == {"a": "one of x, y", "b": "0.1 to 1.0 (log) when a is x", "c": "1 to 3", "epochs": "1 to 2"}
     assert frozen.words(None) == "absent"
+
+
+def test_a_family_is_known_by_its_file_and_by_what_that_imports_from_beside_it(tmp_path):
+    from bench.family import fingerprint_of
+
+    family, helper, other = tmp_path / "mine.py", tmp_path / "_blocks.py", tmp_path / "other.py"
+    family.write_text("from _blocks import block\n")
+    helper.write_text("import _deeper\n")
+    other.write_text("")
+    before = fingerprint_of(family)
+    other.write_text("x = 1\n")
+    assert fingerprint_of(family) == before, "what is not imported does not count"
+    helper.write_text("import _deeper  # changed\n")
+    changed = fingerprint_of(family)
+    assert changed != before
+    (tmp_path / "_deeper.py").write_text("")
+    assert fingerprint_of(family) not in (before, changed)

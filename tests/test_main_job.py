@@ -183,7 +183,7 @@ def start(home, *options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_trials(home, count):
+def wait_for_trials(home, count, study="digits-mlp"):
     from bench.store import Store
 
     deadline = time.monotonic() + 90
@@ -192,8 +192,8 @@ def wait_for_trials(home, count):
         if (home / "bench.db").exists():
             store = Store(home)
             try:
-                if "digits-mlp" in store.studies():
-                    finished = [t for t in store.trials("digits-mlp") if t.state != "running"]
+                if study in store.studies():
+                    finished = [t for t in store.trials(study) if t.state != "running"]
                     if len(finished) >= count:
                         return finished
             finally:
@@ -237,19 +237,60 @@ def test_a_second_search_of_a_study_exits_75_naming_the_holder(tmp_path):
     assert f"process {process.pid}" in run.stderr
 
 
-def test_a_search_in_which_nothing_completes_exits_4_with_the_reasons(tmp_path):
+FAMILY = '''"""Works badly."""
+import os
+import sys
+from bench.family import Family
+from bench.space import Int, SearchSpace
+
+
+def build(config, image_shape, classes):
+    import keras
+    {fault}
+
+
+FAMILY = Family("broken", SearchSpace({{"epochs": Int(1, 9)}}), build, {reference})
+'''
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("raise RuntimeError('no model today')", "RuntimeError: no model today (FILE, line 10)"),
+        ("sys.exit(1)", "SystemExit: 1 (FILE, line 10)"),
+        ("os._exit(0)", "FILE: worker 0 ended with exit code 0"),
+        ("return None", "build must return a Keras model with its input and output shapes, not None"),
+        (
+            "k = keras.layers; return keras.Sequential([keras.Input(image_shape), k.Flatten(), k.Dense(classes + 1)])",
+            "its output must have shape (None, 10), not (None, 11)",
+        ),
+    ],
+)
+def test_a_family_that_cannot_be_built_is_said_once_and_leaves_no_study(tmp_path, fault, said):
     family = tmp_path / "broken.py"
-    family.write_text(
-        '"""Never works."""\n'
-        "from bench.family import Family\n"
-        "from bench.space import Int, SearchSpace\n\n"
-        "def build(config, image_shape, classes):\n"
-        "    raise RuntimeError('no model today')\n\n"
-        'FAMILY = Family("broken", SearchSpace({"epochs": Int(1, 9)}), build)\n'
-    )
-    run = bench(tmp_path, "search", str(family), "--dataset", "digits", "--trials", "3", check=False)
+    family.write_text(FAMILY.format(fault=fault, reference="{'epochs': 3}"))
+    options = ["--dataset", "digits", "--trials", "50", "--workers", "1"]
+    run = bench(tmp_path, "search", str(family), *options, check=False)
+    assert run.returncode == 3, run.stderr
+    assert said.replace("FILE", str(family)) in run.stderr
+    assert "Traceback" not in run.stderr
+    assert len([line for line in run.stderr.splitlines() if "trial" in line and "failed" in line]) == 0
+    assert document(tmp_path, "studies")["rows"] == []
+
+
+def test_a_search_in_which_nothing_completes_ends_early_with_exit_4_and_the_reason(tmp_path):
+    family = tmp_path / "broken.py"
+    family.write_text(FAMILY.format(fault="raise RuntimeError('no model today')", reference="None"))
+    options = [str(family), "--dataset", "digits", "--workers", "1"]
+    run = bench(tmp_path, "search", *options, "--trials", "3", check=False)
     assert run.returncode == 4
-    assert "no model today" in run.stderr
+    assert f"no model today ({family}, line 10)" in run.stderr
+    run = bench(tmp_path, "search", *options, "--trials", "50", check=False)
+    assert run.returncode == 4
+    assert "The first 5 trials failed" in run.stderr
+    rows = document(tmp_path, "trials", str(family), "--dataset", "digits")["rows"]
+    assert {row["state"] for row in rows} == {"failed"}
+    assert len(rows) < 10
 
 
 def test_help_and_tables_load_nothing_heavy(home):
@@ -284,3 +325,71 @@ def test_other_versions_are_refused_until_accepted_and_kept_in_the_record(home, 
     store.close()
     assert now["versions"] == settings["versions"]
     assert now["accepted"] == [{"versions": old, "trials": 5}]
+
+
+SMALL = '''"""One layer."""
+import time
+from bench.family import Family
+from bench.space import Int, SearchSpace
+
+
+def build(config, image_shape, classes):
+    import keras
+    inputs = keras.Input(image_shape)
+    x = keras.layers.Dense(WIDTH)(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, keras.layers.Dense(classes)(x))
+
+
+FAMILY = Family("small", SearchSpace({"epochs": Int(1, 3000)}), build, {"epochs": 1})
+'''
+
+
+def test_a_changed_build_is_refused_until_accepted_in_search_and_final(tmp_path):
+    from bench.store import Store
+
+    path = tmp_path / "small.py"
+    path.write_text(SMALL.replace("WIDTH", "8"))
+    options = [str(path), "--dataset", "digits", "--workers", "1"]
+    bench(tmp_path, "search", *options, "--trials", "1", "--no-final", "--range", "epochs=1:2")
+    path.write_text(SMALL.replace("WIDTH", "9"))
+    more = ["search", *options, "--trials", "2", "--no-final", "--range", "epochs=1:2"]
+    for command in (more, ["final", *options, "--seeds", "1"]):
+        run = bench(tmp_path, *command, check=False)
+        assert run.returncode == 2, run.stderr
+        assert "source" in run.stderr and "--accept source" in run.stderr
+    assert not (tmp_path / "ledger.jsonl").exists()
+    bench(tmp_path, *more, "--accept", "source")
+    bench(tmp_path, "final", *options, "--seeds", "1")
+    store = Store(tmp_path)
+    (accepted,) = store.settings("digits-small")["accepted"]
+    store.close()
+    assert accepted["trials"] == 1
+
+
+def test_a_family_file_that_is_edited_while_it_is_searched_ends_the_search_and_fails_no_trial(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(SMALL.replace("WIDTH", "8"))
+    command = [*BENCH, "search", str(path), "--dataset", "digits", "--workers", "1", "--trials", "2", "--no-final"]
+    process = subprocess.Popen([*command, "--home", str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    wait_for_trials(tmp_path, 1, "digits-small")
+    path.write_text(SMALL.replace("WIDTH", "9"))
+    import psutil
+
+    (worker,) = psutil.Process(process.pid).children()
+    worker.kill()  # its successor reads the file anew
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 2
+    assert "changed while it was searched" in said
+    rows = document(tmp_path, "trials", str(path), "--dataset", "digits")["rows"]
+    assert [row["state"] for row in rows] == ["complete", "running"]
+
+
+def test_another_family_of_the_same_space_does_not_continue_a_study(home, tmp_path):
+    from bench.family import load
+
+    path = tmp_path / "mlp2.py"
+    path.write_text(load("mlp").source.read_text().replace('"mlp"', '"mlp2"'))
+    options = [str(path), "--dataset", "digits", "--study", "digits-mlp", "--trials", "9", "--no-final"]
+    run = bench(home, "search", *options, check=False)
+    assert run.returncode == 2
+    assert ["family", "mlp", "mlp2"] in [line.split() for line in run.stderr.splitlines()]

@@ -251,3 +251,10 @@ def test_two_studies_of_one_family_are_told_apart_in_the_notes():
     other = replace(MLP, id="d", study="wide")
     notes = leaderboard("mnist", [MLP, other], COMPARISONS, lambda final: 1).notes
     assert any("mlp (mnist-mlp) and mlp (wide) cannot be separated" in note for note in notes)
+
+
+def test_a_row_without_a_look_in_the_ledger_is_named():
+    looks = {"mlp": 1, "cnn": 0}
+    made = leaderboard("mnist", [MLP, CNN], COMPARISONS, lambda final: looks[final.family])
+    assert [note for note in made.notes if "ledger knows of no look for cnn" in note]
+    assert not any("mlp" in note and "ledger" in note for note in made.notes)

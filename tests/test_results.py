@@ -203,3 +203,27 @@ FINAL = Final(
     seeds=(1, 2), seed_accuracies=(0.9, 0.9), test_images=200, errors=20.0, val_accuracy=0.9, trials=5, pruned=1,
     failed=0, search_seconds=1.0, final_seconds=1.0, parameters=10,
 )  # fmt: skip
+
+
+def test_a_broken_comparison_file_is_made_anew_for_the_leaderboard(tmp_path):
+    for seed, family in enumerate(("mlp", "cnn")):
+        store(tmp_path, family, random_answers(seed))
+    results.update_comparisons(tmp_path, "digits")
+    path = tmp_path / "results" / "digits" / "comparisons.json"
+    whole = path.read_bytes()
+    path.write_text("{")
+    results.complete_comparisons(tmp_path, "digits", results.read_finals(tmp_path, "digits"))
+    assert path.read_bytes() == whole
+
+
+def test_only_the_weights_of_the_newest_final_of_a_study_are_kept_and_nothing_else_is_deleted(tmp_path):
+    old = store(tmp_path, "mlp", random_answers(0), "old", created="2025-01-01T00:00:00+00:00")
+    new, other = store(tmp_path, "mlp", random_answers(1)), store(tmp_path, "cnn", random_answers(2))
+    folders = [results.folder(tmp_path, "digits", final.family, final.id) for final in (old, new, other)]
+    for folder in folders:
+        (folder / "model.keras").write_bytes(b"weights")
+    before = [sorted(path.name for path in folder.iterdir()) for folder in folders]
+    results.drop_models(tmp_path, "digits")
+    after = [sorted(path.name for path in folder.iterdir()) for folder in folders]
+    assert after == [[name for name in before[0] if name != "model.keras"], before[1], before[2]]
+    assert {final.id for final in results.read_finals(tmp_path)} == {old.id, new.id, other.id}

@@ -130,3 +130,49 @@ def test_a_study_that_was_killed_while_it_was_made_is_made_again_and_a_foreign_o
     with pytest.raises(UsageError, match="give another name with --study"):
         store.create("foreign", {"a": 1})
     store.close()
+
+
+def test_an_empty_study_of_another_kind_is_not_taken_over(tmp_path):
+    store = Store(tmp_path)
+    url = f"sqlite:///{tmp_path / 'bench.db'}"
+    optuna.create_study(storage=url, study_name="losses", direction="minimize")
+    optuna.create_study(storage=url, study_name="theirs", direction="maximize").set_user_attr("owner", "somebody")
+    for name in ("losses", "theirs"):
+        with pytest.raises(UsageError, match="give another name with --study"):
+            store.create(name, {"a": 1})
+    store.close()
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", "3"])
+def test_settings_that_do_not_read_back_are_named_and_hide_no_other_study(store, broken):
+    store._storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "broken")
+    store._storage.set_study_user_attr(store._storage.get_study_id_from_name("broken"), "bench", broken)
+    with pytest.raises(RecordError, match=r"'broken' does not read back.*bench studies rm broken"):
+        store.settings("broken")
+    assert set(store.studies()) == {"digits-cnn"}
+
+
+def test_a_trial_that_does_not_read_back_is_named(store):
+    write(store, Started(0, PARAMS, 1, 4000, 1, 77))
+    store._storage.set_trial_user_attr(store._storage.get_all_trials(1)[0]._trial_id, "bench", "{")
+    with pytest.raises(RecordError, match="Trial 0 of study 'digits-cnn' does not read back"):
+        store.trials("digits-cnn")
+    assert store.count("digits-cnn") == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:secret@127.0.0.1:1/db",
+        "postgresql+psycopg2://user@127.0.0.1:1/db?password=secret",
+        "secret nonsense",
+        "mysql+nosuchdriver://user:secret@host/db?sslpassword=secret",
+    ],
+)
+def test_a_password_is_shown_neither_by_a_command_nor_by_the_doctors_question(tmp_path, url):
+    from bench.store import problem_of
+
+    with pytest.raises(UsageError) as caught:
+        Store(tmp_path, url)
+    assert "secret" not in str(caught.value)
+    assert "secret" not in str(problem_of(tmp_path, url))

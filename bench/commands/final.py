@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench.commands.options import add_seeds, add_study, add_workers
+from bench.commands.options import add_accept, add_seeds, add_study, add_workers
 from bench.commands.running import families_of, run_and_print
 
 EXAMPLES = """
@@ -16,6 +16,7 @@ EXAMPLES = """
 def arguments(final: argparse.ArgumentParser) -> None:
     final.add_argument("families", nargs="+", metavar="FAMILY", help="a name, a path of a family file, or all")
     add_study(final)
+    add_accept(final)
     add_seeds(final)
     add_workers(final)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.commands.parser import Parser
 
+from bench.frozen import HARMLESS
 from bench.options import DEFAULT_SEEDS
 
 LONGEST_NAME = 200  # Optuna's tables hold 512
@@ -105,6 +106,12 @@ def whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def add_accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept", action="append", default=[], choices=HARMLESS, help="go on although these differ from the study's"
+    )
 
 
 def positive(text: str) -> int:

@@ -6,9 +6,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.common import console, print_json, waiting
-from bench.commands.options import add_seeds, add_study, add_workers, duration, pair, positive, whole
+from bench.commands.options import add_accept, add_seeds, add_study, add_workers, duration, pair, positive, whole
 from bench.commands.running import asked, families_of, run_and_print
-from bench.frozen import HARMLESS
 from bench.options import ENGINES, PRECISIONS, PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
@@ -55,9 +54,7 @@ def arguments(search: argparse.ArgumentParser) -> None:
     )
     search.add_argument("--timeout", type=duration, metavar="30m", help="stop the search after this long; resumable")
     search.add_argument("--trial-timeout", type=duration, metavar="5m", help="a longer trial has failed")
-    search.add_argument(
-        "--accept", action="append", default=[], choices=HARMLESS, help="go on although these differ from the study's"
-    )
+    add_accept(search)
     add_workers(search)
     add_seeds(search)
     search.add_argument("--no-final", action="store_true", help="stop after the search; the test set stays sealed")

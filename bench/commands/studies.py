@@ -46,16 +46,20 @@ def _list(options: argparse.Namespace, store: Store) -> None:
     from bench.study import outcome
     from bench.terminal.tables import studies_table
 
+    listed = store.studies()
+    for name in store.names():
+        if name not in listed:
+            say(f"{name}: not listed; it was made by another program or does not read back (`bench fsck` says more)")
     tested = {final.study for final in results.read_finals(options.home)}
     rows = []
-    for study, settings in store.studies().items():
+    for study, settings in listed.items():
         found = outcome(store, study)
         rows.append(
             {
                 "study": study,
-                "dataset": settings["dataset"],
-                "family": settings["family"],
-                "engine": settings["engine"],
+                "dataset": settings.get("dataset", ""),
+                "family": settings.get("family", ""),
+                "engine": settings.get("engine", ""),
                 "state": _state(options, study, found, study in tested),
                 "trials": found.finished,
                 "complete": found.count("complete"),
@@ -87,7 +91,7 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
     import shutil
 
     from bench import lock, results
-    from bench.files import slug
+    from bench.files import unique_slug
 
     known = store.names()
     listed = f"Known: {', '.join(known) or 'none'}."
@@ -101,13 +105,13 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
             raise StudyLocked(f"Study {name!r} is being written by {held}. Stop it first.")
     for name in dict.fromkeys(options.names):
         finals = [final for final in results.read_finals(options.home) if final.study == name]
-        if not options.yes and not _agreed(name, len(store.trials(name)), len(finals)):
+        if not options.yes and not _agreed(name, store.count(name), len(finals)):
             say(f"{name}: kept")
             continue
         with lock.hold(options.home, name):
             for final in finals:
                 shutil.rmtree(results.folder(options.home, final.dataset, final.family, final.id))
-            shutil.rmtree(options.home / "work" / slug(name), ignore_errors=True)
+            shutil.rmtree(options.home / "work" / unique_slug(name), ignore_errors=True)
             store.remove(name)
         say(f"{name}: deleted. Its looks at the test set stay in the ledger.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -210,6 +211,18 @@ def places_of(name: str, data_dir: Path | None) -> Iterator[tuple[str, Path]]:
         yield from (("data dir", data_dir / place) for place in known.places)
     yield from (("keras cache", keras_cache() / place) for place in known.keras_places)
     yield from (("download", download_folder() / place) for place in known.places if place in _fetched(known))
+
+
+def copies_of(name: str, data_dir: Path | None) -> list[Path]:
+    """Where the whole of a known data set, test images included, may lie on this machine; empty for another name."""
+    if name not in KNOWN:
+        return []
+    found = [path for _, path in places_of(name, data_dir)]
+    if not KNOWN[name].places:  # scikit-learn's own
+        spec = importlib.util.find_spec("sklearn")
+        locations = spec.submodule_search_locations if spec is not None else None
+        found += [Path(location) / "datasets" / "data" / "digits.csv.gz" for location in locations or ()]
+    return found
 
 
 def _fetched(known: Known) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.carried import Carried
 from bench.engines.local import ATTEMPTS
-from bench.errors import BenchError
+from bench.errors import BenchError, FrozenStudy
 from bench.records import Event, Finished, Progressed, Started, Trial, WorkerChanged
 from bench.space import Value
 from bench.workers.messages import Decide, Done, FromWorker, Job, Lost, Progress, Ready
@@ -34,13 +34,19 @@ def run_all(
     pool: Pool,
     emit: Callable[[Event], None],
     stop_asked: Callable[[], bool] = lambda: False,
+    code: str | None = None,
+    wait_for_room: Callable[[], None] = lambda: None,
 ) -> list[Trial] | None:
     """Every run's result, in the order given; None when a stop came first.
 
     A fault of the machine is run again with the same seed. A diverged run counts as it scores.
 
+    Args:
+        wait_for_room: returns when the disk that models are saved on has room; says so where it has none.
+
     Raises:
         BenchError: a run was lost to the machine twice.
+        FrozenStudy: the family's file is no longer the one whose `code` was given.
     """
     waiting = [(index, 1) for index in range(len(runs))]
     running: dict[int, tuple[int, int]] = {}
@@ -49,11 +55,12 @@ def run_all(
         if stop_asked():
             _stop(pool, running, runs)
             return None
+        wait_for_room()
         for worker in pool.idle:
             if waiting:
                 index, attempt = waiting.pop(0)
                 run = runs[index]
-                job = Job(run.number, family, run.params, run.seed, precision, (), run.retrain, run.save_to)
+                job = Job(run.number, family, run.params, run.seed, precision, (), run.retrain, run.save_to, code)
                 running[worker] = (index, attempt)
                 emit(Started(run.number, run.params, worker, run.samples, attempt, run.seed))
                 pool.submit(worker, job)
@@ -86,6 +93,8 @@ def _hear(
         waiting.insert(0, (index, attempt + 1))
     elif isinstance(message, Done):
         del running[worker]
+        if message.verdict == "stopped" and message.detail:
+            raise FrozenStudy(message.detail)
         if message.verdict == "failed" and message.reason not in ("diverged", None):
             raise BenchError(f"Seed {run.seed} failed: {message.reason}: {message.detail}. Run the same command again.")
         done[index] = _trial(run, worker, message)

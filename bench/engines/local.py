@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.carried import Carried
 from bench.engines.interface import Exhausted, Proposer, Stopper, seed_of
-from bench.errors import SealError
+from bench.errors import BenchError, FrozenStudy, NoTrialSucceeded, SealError
 from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
 from bench.records import WorkerChanged as Changed
 from bench.space import Config, Value
@@ -17,6 +17,7 @@ from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Lost, 
 from bench.workers.pool import Pool
 
 ATTEMPTS = 2  # a crash is tried once more
+FUTILE = 5  # trials that fail in `build`, with nothing else before them, end a search
 GRACE_SECONDS = 10.0  # how long a worker may take to hear a stop; no graph call lasts more than 5 s
 
 
@@ -29,6 +30,7 @@ class Plan:
         seconds: stop proposing and pause what runs after this long, or None.
         trial_seconds: a trial that runs longer has failed, or None.
         spent: seconds that earlier processes searched.
+        code: `Family.code` of the family, or None where changes of its file are not looked for.
         marks: nominal samples at which every trial is judged; None for the rungs of `bench.training.budget`.
     """
 
@@ -41,6 +43,7 @@ class Plan:
     trial_seconds: float | None = None
     spent: float = 0.0
     marks: Sequence[int] | None = None
+    code: str | None = None
 
 
 @dataclass
@@ -80,14 +83,17 @@ class LocalDriver:
         self._next = 0
         self._finished = 0
         self._exhausted = False
-        self._broken: str | None = None
+        self._broken: BenchError | None = None
+        self._alike: list[str] | None = []  # errors of `build`, while there is nothing else
         self._began = time.monotonic()
 
     def run(self, stored: Sequence[Trial]) -> bool:
         """Reach the target; returns False when a stop or the time limit came first.
 
         Raises:
-            SealError: a trial tried to open what is sealed.
+            FrozenStudy: the family's file changed meanwhile.
+        SealError: a trial tried to open what is sealed.
+        NoTrialSucceeded: the first FUTILE trials all failed by an error of the family's code.
 
         Args:
             stored: the study's trials so far, in order of number. Those still running are run again.
@@ -102,6 +108,7 @@ class LocalDriver:
         for trial in stored:
             if trial.state != "running":
                 self._finished += 1
+                self._alike = self._alike if trial.reason == "error" else None
             elif trial.attempts >= ATTEMPTS:
                 self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
             else:
@@ -117,7 +124,13 @@ class LocalDriver:
             self._watch()
             if self._broken:
                 self._pause()
-                raise SealError(self._broken)
+                raise self._broken
+            if self._alike is not None and len(self._alike) >= FUTILE:
+                self._pause()
+                raise NoTrialSucceeded(
+                    f"The first {len(self._alike)} trials failed, so the search ends: {self._alike[-1]}. "
+                    "Mend the family, then search anew with --study NAME."
+                )
         return True
 
     # --- giving out work
@@ -145,7 +158,8 @@ class LocalDriver:
         self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic())
         self._emit(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
         marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
-        self._pool.submit(worker, Job(number, plan.family, params, seed, plan.precision, tuple(marks)))
+        job = Job(number, plan.family, params, seed, plan.precision, tuple(marks), code=plan.code)
+        self._pool.submit(worker, job)
 
     # --- hearing
 
@@ -173,13 +187,15 @@ class LocalDriver:
         del self._running[run.worker]
         if done.verdict == "stopped":
             self._emit(Paused(run.number, run.worker))
+            if done.detail:
+                self._broken = FrozenStudy(done.detail)
             return
         curve = list(run.curve)
         if done.verdict == "complete" and done.val_accuracy is not None:
             curve.append((round(float(run.params.get("epochs", 1)) * self._plan.train_images), done.val_accuracy))
         if done.reason == "broke the seal":
             # Recorded like any failure, then the search ends: a family that reads sealed data is no candidate.
-            self._broken = done.detail
+            self._broken = SealError(done.detail or "")
         state: State = done.verdict
         self._finish(
             Trial(
@@ -205,6 +221,10 @@ class LocalDriver:
         self._stopper.tell(trial)
         self._finished += 1
         self._emit(Finished(trial))
+        if trial.reason != "error":
+            self._alike = None
+        elif self._alike is not None:
+            self._alike.append(trial.detail or "error")
 
     # --- time
 

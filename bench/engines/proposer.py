@@ -41,6 +41,7 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
     "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
     "nsgaii": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "nsgaiii": lambda seed: optuna.samplers.NSGAIIISampler(seed=seed),
     "brute-force": lambda seed: optuna.samplers.BruteForceSampler(seed=seed),
 }
 NEEDS = {"gp": "torch", "cmaes": "cmaes"}

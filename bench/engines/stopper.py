@@ -12,6 +12,8 @@ from bench.errors import UsageError, did_you_mean
 from bench.records import Trial
 from bench.training.budget import REDUCTION
 
+# Optuna's other two do not fit: ThresholdPruner wants a bound that only the user of one data set knows, WilcoxonPruner
+# compares values on the same instances, of which a run with three rungs has too few to tell anything apart.
 PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
     # bootstrap_count=0: a trial is judged against those that are there, and waits for none.
     "asha": lambda first, _: optuna.pruners.SuccessiveHalvingPruner(
@@ -22,6 +24,8 @@ PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
     ),
     "median": lambda _, __: optuna.pruners.MedianPruner(n_startup_trials=5),
     "percentile": lambda _, __: optuna.pruners.PercentilePruner(25.0, n_startup_trials=5),
+    # Compares a trial with itself: stops one that is worse than it was at an earlier rung.
+    "patient": lambda _, __: optuna.pruners.PatientPruner(None, patience=0),
     "none": lambda _, __: optuna.pruners.NopPruner(),
 }
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ from filelock import FileLock, Timeout
 from bench import carried, failpoints, models, results, statistics
 from bench.carried import Carried
 from bench.data.sealed import Sealed
-from bench.errors import BenchError, RecordError, SealError
+from bench.disk import patiently
+from bench.errors import BenchError, Interrupted, RecordError, SealError
 from bench.files import sha256, write_atomic
 from bench.holdout import ledger
 from bench.records import Final
 from bench.training.imports import only_what_is_needed
+from bench.workers import orphans
 
 BATCH = 500
 AGAIN = "Run `bench final` again, which trains the seeds anew."
@@ -44,6 +46,7 @@ def sit(
     models: Sequence[Path],
     family: Carried,
     began: float,
+    wait_for_room: Callable[[], None] = lambda: None,
 ) -> Final:
     """Examine one trained model a seed, in a process of its own; result.json is there when this returns.
 
@@ -52,6 +55,7 @@ def sit(
         models: one file a seed, in the manifest's order.
         family: a family may have layers of its own.
         began: when the final began, seconds since the epoch.
+        wait_for_room: called every second; says where the disk is full, for which the examiner waits too.
 
     Raises:
         SealError: the manifest, a model or the test set changed, a model cannot be loaded safely, or two seeds predict
@@ -67,25 +71,28 @@ def sit(
         "family": carried.to_json(family),
         "began": began,
     }
-    environment = {
-        **os.environ,
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }
+    environment = orphans.environment(CUDA_VISIBLE_DEVICES="-1", KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="2")
     log = home / "logs" / "exam.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:
-        run = subprocess.run(
+        run = subprocess.Popen(
             [sys.executable, "-m", "bench.holdout.exam"],
-            input=json.dumps(ticket).encode(),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment,
             start_new_session=True,  # Ctrl-C shall not cut a look in two
         )
+    ask: bytes | None = json.dumps(ticket).encode()
+    while True:
+        try:
+            said, _ = run.communicate(ask, timeout=1.0)
+            break
+        except subprocess.TimeoutExpired:
+            ask = None  # it has that already
+        wait_for_room()
     try:
-        answer: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+        answer: dict[str, Any] = json.loads(said.splitlines()[-1])
     except (IndexError, ValueError):
         raise RecordError(f"The exam ended with exit code {run.returncode} and no answer; see {log}.") from None
     if "error" in answer:
@@ -93,15 +100,34 @@ def sit(
     return results.read_final(folder)
 
 
-def wait_for(home: Path, manifest_id: str, say: Callable[[str], object]) -> None:
-    """Return when no exam of this manifest is under way: one whose parent was killed goes on to its end alone."""
+def wait_for(home: Path, manifest_id: str, say: Callable[[str], object], stop_asked: Callable[[], bool]) -> None:
+    """Return when no exam of this manifest is under way: one whose parent was killed goes on to its end alone.
+
+    Raises:
+        Interrupted: a stop was asked for meanwhile.
+    """
+    if not under_way(home, manifest_id):
+        return
+    say("An exam that was begun earlier is still being sat; waiting for its result.")
+    while under_way(home, manifest_id):
+        if stop_asked():
+            raise Interrupted("Stopped while an earlier exam is being sat; its result is kept, and asked for again.")
+        time.sleep(0.2)
+
+
+def under_way(home: Path, manifest_id: str) -> bool:
+    """Whether this manifest's exam is being sat now."""
+    if not (home / "locks" / f"exam-{manifest_id}.lock").exists():
+        return False
     lock = _lock(home, manifest_id)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say("An exam that was begun earlier is still being sat; waiting for its result.")
-        lock.acquire()
+        return True
+    except OSError:
+        return False  # nobody can hold it in a home that cannot be written
     lock.release()
+    return False
 
 
 def _lock(home: Path, manifest_id: str) -> FileLock:
@@ -117,20 +143,19 @@ def examine(ticket: dict[str, Any]) -> None:
     if manifest["data_checksum"] != sealed.checksum:
         raise SealError(f"The manifest is for data {manifest['data_checksum'][:12]}, not for {sealed.checksum[:12]}.")
     trained = _load_models(ticket, manifest, sealed)
-    ledger.record(
-        home,
-        {
-            "event": "look",
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "manifest": manifest["id"],
-            "manifest_sha256": ticket["manifest_sha256"],
-            "dataset": sealed.name,
-            "data_checksum": sealed.checksum,
-            "family": manifest["family"],
-            "study": manifest["study"],
-            "seeds": len(ticket["models"]),
-        },
-    )
+    write = partial(patiently, home, partial(print, file=sys.stderr))  # a full disk must not cost the look its result
+    look = {
+        "event": "look",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "manifest": manifest["id"],
+        "manifest_sha256": ticket["manifest_sha256"],
+        "dataset": sealed.name,
+        "data_checksum": sealed.checksum,
+        "family": manifest["family"],
+        "study": manifest["study"],
+        "seeds": len(ticket["models"]),
+    }
+    write(lambda: ledger.record(home, look))
     failpoints.reach("exam: after the look")
     with np.load(sealed.test_path, allow_pickle=False) as test:
         images = test["x"]
@@ -142,16 +167,19 @@ def examine(ticket: dict[str, Any]) -> None:
         first, second = (manifest["seeds"][i] for i in same[0])
         raise SealError(f"Seeds {first} and {second} predict the same to the last bit: they were not trained apart.")
     path = folder / "predictions.npz"
-    write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities))
+    write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities)))
     with np.load(sealed.test_path, allow_pickle=False) as test:
         labels = test["y"].astype(np.int32)
     correct = probabilities.argmax(axis=2) == labels
     arrays = {"probabilities": probabilities, "correct": correct, "labels": labels}
-    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
+    write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, **arrays)))
     _checked_manifest(folder / "manifest.json", ticket["manifest_sha256"])
-    _keep_model(Path(ticket["models"][0]), manifest["model_sha256"][0], folder / "model.keras")
-    results.write_final(home, _record(manifest, ticket, correct, sha256(path)))
-    results.update_comparisons(home, manifest["dataset"])
+    first, model_sha256 = Path(ticket["models"][0]), manifest["model_sha256"][0]
+    write(lambda: _keep_model(first, model_sha256, folder / "model.keras"))
+    final = _record(manifest, ticket, correct, sha256(path))
+    write(lambda: results.write_final(home, final))
+    write(lambda: results.update_comparisons(home, manifest["dataset"]))
+    results.drop_models(home, manifest["dataset"])
 
 
 def _record(manifest: dict[str, Any], ticket: dict[str, Any], correct: Any, predictions_sha256: str) -> Final:

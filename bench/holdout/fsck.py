@@ -6,22 +6,25 @@ Checks only read. What can be mended without loss is mended by `repair`; what ca
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from filelock import FileLock, Timeout
+
 from bench import lock, results
 from bench.data.sealed import Sealed
 from bench.errors import BenchError
-from bench.files import sha256
-from bench.holdout import ledger
+from bench.files import sha256, unique_slug
+from bench.holdout import exam, ledger
 from bench.holdout.seal import checksum_of
 from bench.store import Store
 
@@ -79,8 +82,8 @@ def _storage(home: Path) -> Iterator[Problem]:
         return
     try:
         store = Store(home)
-    except BenchError as error:
-        yield Problem(str(path), str(error), "give this home its own storage: move the file away")
+    except (BenchError, OSError) as error:
+        yield Problem(str(path), f"it cannot be checked: {error}", "mend that, or give this home another storage")
         return
     with closing(store):
         for study in store.names():
@@ -91,6 +94,8 @@ def _sqlite_problem(path: Path) -> str | None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
             (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.OperationalError:
+        return None  # not to be opened here and now, which says nothing about what is in it; Store will say why
     except sqlite3.DatabaseError as error:
         return f"SQLite cannot read it: {error}"
     return None if answer == "ok" else f"SQLite finds it damaged: {answer}"
@@ -103,9 +108,12 @@ def _study(store: Store, study: str) -> Iterator[Problem]:
             yield Problem(study, "a study that bench did not make, or was killed while making", f"none, or {remove}")
             return
         trials = store.trials(study)
-    except (ValueError, TypeError, KeyError) as error:
-        yield Problem(study, f"its records do not read back: {type(error).__name__}: {error}", remove)
+    except BenchError as error:
+        yield Problem(study, str(error), remove)
         return
+    foreign = [trial.number for trial in trials if trial.seed is None]
+    if foreign:
+        yield Problem(study, f"trial {foreign[0]} was put there by another program than bench", remove)
     numbers = [trial.number for trial in trials]
     if numbers != list(range(len(trials))):
         yield Problem(study, f"trials are numbered {numbers[:5]}..., not 0, 1, 2, ...", remove)
@@ -143,7 +151,10 @@ def _ledger(home: Path) -> Iterator[Problem]:
 def _results(home: Path) -> Iterator[Problem]:
     data_sets: dict[str, bool] = {}
     looks = _looks_by_manifest(home)
+    at_work = _studies_at_work(home)
     for folder in sorted(path for path in (home / "results").glob("*/*/*") if path.is_dir()):
+        if exam.under_way(home, folder.name) or _study_of(folder) in at_work:
+            continue  # half of a final is what a final under way looks like
         problem = _final_problem(home, folder, looks)
         data_sets[folder.parent.parent.name] = data_sets.get(folder.parent.parent.name, False) or problem is not None
         if problem is not None:
@@ -176,7 +187,7 @@ def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str 
         return f"result.json says {final.test_accuracy:.6f}, its predictions say {float(correct.mean()):.6f}"
     if looks.get(final.id) and final.manifest_sha256 not in looks[final.id]:
         return "the ledger noted another manifest for this final"
-    return _model_problem(folder)
+    return _model_problem(folder) if final.id in _newest(home, final.dataset) else None
 
 
 def _model_problem(folder: Path) -> str | None:
@@ -188,12 +199,32 @@ def _model_problem(folder: Path) -> str | None:
     return None
 
 
+def _newest(home: Path, dataset: str) -> set[str]:
+    """Finals whose weights are kept."""
+    try:
+        return {final.id for final in results.newest(results.read_finals(home, dataset))}
+    except BenchError:
+        return set()
+
+
+def _studies_at_work(home: Path) -> set[str]:
+    names = {path.stem for path in (home / "locks").glob("*.json")}
+    return {name for name in names if lock.holder(home, name) is not None}
+
+
+def _study_of(folder: Path) -> str | None:
+    """Under which name a final's study is locked, where its manifest says."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return unique_slug(json.loads((folder / "manifest.json").read_bytes())["study"])
+    return None
+
+
 def _looks_by_manifest(home: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     try:
         for entry in ledger.read(home):
             if entry.get("event") == "look":
-                found.setdefault(entry["manifest"], set()).add(entry["manifest_sha256"])
+                found.setdefault(str(entry.get("manifest")), set()).add(str(entry.get("manifest_sha256")))
     except BenchError:
         return {}
     return found
@@ -213,11 +244,26 @@ def _comparisons_problem(home: Path, dataset: str) -> bool:
 
 
 def _seals(home: Path) -> Iterator[Problem]:
+    if _being_sealed(home):
+        return
     for folder in sorted(path for path in (home / "cache").glob("*") if path.is_dir()):
         problem = _seal_problem(folder)
         if problem is not None:
             remedy = "moved to quarantine; the next command seals the data anew"
             yield Problem(str(folder), problem, remedy, partial(quarantine, home, folder))
+
+
+def _being_sealed(home: Path) -> bool:
+    path = home / "cache" / ".lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False  # nobody can hold it in a home that cannot be written
 
 
 def _seal_problem(folder: Path) -> str | None:

@@ -21,9 +21,11 @@ from typing import IO, TYPE_CHECKING, Any
 from bench import errors
 from bench.data.catalog import KNOWN, dataset_name, is_path, source_of
 from bench.data.sealed import Sealed, find
-from bench.errors import BenchError, DataError, InputError, SealError
+from bench.disk import RESERVE, wait_for_room
+from bench.errors import BenchError, DataError, InputError, Interrupted, SealError
 from bench.files import slug, write_atomic
 from bench.inert import one_line
+from bench.workers import orphans
 from bench.workers.stop import end_with_parent
 
 if TYPE_CHECKING:
@@ -76,8 +78,12 @@ def ensure(
     return ensure(home, "digits", data_dir, say, step)
 
 
+def _sealer() -> list[str]:
+    return [sys.executable, "-m", "bench.holdout.seal"]
+
+
 def _run_sealer(home: Path, dataset: str, data_dir: Path | None, step: Callable[[str], object]) -> Sealed:
-    command = [sys.executable, "-m", "bench.holdout.seal", "--home", str(home), "--dataset", dataset]
+    command = [*_sealer(), "--home", str(home), "--dataset", dataset]
     command += ["--data-dir", str(data_dir)] if data_dir else []
     said: list[str] = []
 
@@ -87,7 +93,12 @@ def _run_sealer(home: Path, dataset: str, data_dir: Path | None, step: Callable[
             step(said[-1])
 
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="backslashreplace"
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="backslashreplace",
+        env=orphans.environment(),
     ) as sealer:
         assert sealer.stdout is not None and sealer.stderr is not None
         listener = threading.Thread(target=listen, args=(sealer.stderr,), daemon=True)
@@ -101,6 +112,8 @@ def _run_sealer(home: Path, dataset: str, data_dir: Path | None, step: Callable[
     try:
         answer = json.loads(written)
     except ValueError:
+        if sealer.returncode == Interrupted.exit_code:
+            raise Interrupted("Stopped while the data was sealed; the same command begins again.") from None
         raise DataError(
             f"Sealing {dataset!r} ended with exit code {sealer.returncode} and no answer; "
             f"check that there is enough memory. It last said: {said[-1] if said else 'nothing'}"
@@ -144,7 +157,7 @@ def _seal(cache: Path, dataset: str, data_dir: Path | None) -> Sealed:
     name = dataset_name(dataset)
     where = source.path or name
     where_from = f"{source.kind}{f': {source.path}' if source.path else ''}"
-    print(one_line(f"sealing {name} ({where_from})"), file=sys.stderr, flush=True)
+    _say(f"sealing {name} ({where_from})")
     arrays, unread = sources.read(name, source)
     checked = checks.check(arrays, where, unread, None if is_path(dataset) else KNOWN[name])
     del arrays
@@ -185,6 +198,10 @@ def _seal(cache: Path, dataset: str, data_dir: Path | None) -> Sealed:
     return _write(sealed, train, test)
 
 
+def _say(line: str) -> None:
+    print(one_line(line), file=sys.stderr, flush=True)
+
+
 def _split(checked: Checked) -> tuple[npt.NDArray[Any], int]:
     """(positions in train followed by val, train images first; how many are train)."""
     import numpy as np
@@ -206,6 +223,8 @@ def _write(sealed: Sealed, train: Mapping[str, Any], test: Mapping[str, Any]) ->
         kept = False
     if not kept:
         (sealed.folder / "seal.json").unlink(missing_ok=True)
+        needed = RESERVE + sum(array.nbytes for part in (train, test) for array in part.values())
+        wait_for_room(sealed.folder.parent, _say, needed=needed)
         write_atomic(sealed.train_path, lambda file: _save(file, train))
         write_atomic(sealed.test_path, lambda file: _save(file, test))
     sealed = replace(sealed, train_bytes=sealed.train_path.stat().st_size, test_bytes=sealed.test_path.stat().st_size)
@@ -270,7 +289,7 @@ def main() -> int:
     except BenchError as error:
         failed = error
     except KeyboardInterrupt:
-        return errors.Interrupted.exit_code
+        return Interrupted.exit_code
     except MemoryError:
         failed = DataError(
             f"There is not enough memory to read {options.dataset}; free some, or use a smaller data set."

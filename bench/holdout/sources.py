@@ -18,14 +18,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from bench.data.catalog import FASHION_FILES, FOLDER_FILES, KNOWN, Source, download_folder, places_of, source_of
 from bench.data.split import stratified
+from bench.disk import megabytes
 from bench.errors import DataError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 CONNECT_SECONDS = 10
+COPIES = 2  # of the images, that sealing holds at once
 DIGITS_TEST, DIGITS_SEED = 360, 1797
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
 OPTIONAL = ("x_val", "y_val", "class_names")
@@ -68,6 +71,7 @@ def read_npz(path: Path) -> tuple[Arrays, list[str]]:
             else ("is not an .npz file (a zip archive of arrays). Save it with numpy.savez.")
         )
         raise DataError(f"{path} {what}")
+    _check_room(path)
     arrays, problems = {}, []
     with np.load(path, allow_pickle=False) as archive:
         for name in (*NEEDED, *OPTIONAL):
@@ -82,12 +86,31 @@ def read_npz(path: Path) -> tuple[Arrays, list[str]]:
                     if pickled
                     else f"{name} cannot be read ({error}); save it again"
                 )
+            except (RuntimeError, NotImplementedError) as error:  # zipfile's words for a password or another packing
+                problems.append(f"{name} cannot be unpacked ({error}); save it with numpy.savez")
             except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 problems.append(f"{name} is damaged ({error}); copy or fetch the file again")
             if not isinstance(arrays.get(name), (np.ndarray, type(None))):
                 del arrays[name]  # np.load hands over the bytes of a member that is no array
                 problems.append(f"{name} is no NumPy array; save it with numpy.savez")
     return arrays, problems
+
+
+def _check_room(path: Path) -> None:
+    """Refuse what would not fit into memory before any of it is unpacked: a small zip file can hold a huge array.
+
+    Raises:
+        DataError: naming what is needed and what is free.
+    """
+    with zipfile.ZipFile(path) as archive:
+        wanted = {f"{name}.npy" for name in (*NEEDED, *OPTIONAL)}
+        needed = sum(member.file_size for member in archive.infolist() if member.filename in wanted)
+    free = psutil.virtual_memory().available
+    if COPIES * needed > free:
+        raise DataError(
+            f"{path} unpacks to {megabytes(needed)}, and sealing takes {COPIES} times that, but of memory only "
+            f"{megabytes(free)} are free. Free some, or use a smaller data set."
+        )
 
 
 def read_digits() -> Arrays:

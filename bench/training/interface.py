@@ -131,14 +131,18 @@ class Trainer(Protocol):
         ...
 
 
-def check_model(model: Any, data: Data) -> None:
+def check_model(model: Any, image_shape: tuple[int, int, int], classes: int) -> None:
     """Refuse a model that does not take the images or does not give one logit a class.
 
     Raises:
         FamilyError: naming the shape wanted and the one seen.
     """
-    wanted_in, seen_in = (None, *data.image_shape), tuple(model.input_shape)
-    wanted_out, seen_out = (None, data.classes), tuple(model.output_shape)
+    import keras
+
+    if not isinstance(model, keras.Model) or not (hasattr(model, "input_shape") and hasattr(model, "output_shape")):
+        raise FamilyError(f"build must return a Keras model with its input and output shapes, not {model!r:.100}.")
+    wanted_in, seen_in = (None, *image_shape), tuple(model.input_shape)
+    wanted_out, seen_out = (None, classes), tuple(model.output_shape)
     problems = []
     if seen_in[1:] != wanted_in[1:]:
         problems.append(f"its input must have shape {wanted_in}, not {seen_in}; use the image_shape given to build")

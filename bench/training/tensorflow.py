@@ -45,7 +45,7 @@ def make_trainer(
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     began = time.perf_counter()
     model = family.build(dict(config), data.image_shape, data.classes)
-    check_model(model, data)
+    check_model(model, data.image_shape, data.classes)
     own_step = type(model).train_step is not keras.Model.train_step
     loop = FitTrainer if own_step or getattr(model, "compiled", False) else TensorFlowTrainer
     return loop(model, data, Recipe.of(config), seed, time.perf_counter() - began)
@@ -56,7 +56,9 @@ def count_parameters(
 ) -> int:
     """Weights of the model that the family builds of a configuration, trainable or not."""
     keras.backend.clear_session(free_memory=False)
-    return int(family.build(dict(config), image_shape, classes).count_params())
+    model = family.build(dict(config), image_shape, classes)
+    check_model(model, image_shape, classes)
+    return int(model.count_params())
 
 
 def make_optimizer(recipe: Recipe) -> Any:

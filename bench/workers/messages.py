@@ -37,6 +37,7 @@ class Job:
         rungs: nominal samples at which to report and wait for a decision, ascending, below the run's end.
         retrain: train on train + validation, without any evaluation.
         save_to: where the model goes at the end, or None.
+        code: `Family.code` as the parent knows it; None does not check.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Job:
     rungs: tuple[int, ...] = ()
     retrain: bool = False
     save_to: Path | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class AtRung:
 
 @dataclass(frozen=True)
 class Done:
-    """A run is over. `verdict` is complete, pruned, stopped or failed."""
+    """A run is over. `verdict` is complete, pruned, stopped or failed; stopped with a `detail`: nothing can go on."""
 
     number: int
     verdict: Literal["complete", "pruned", "stopped", "failed"]

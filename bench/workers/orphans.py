@@ -16,6 +16,11 @@ import psutil
 VARIABLE = "BENCH_WORKER_OF"
 
 
+def environment(**changes: str) -> dict[str, str]:
+    """What a process of ours starts with: all of this one's but the URL of the storage, which may hold a password."""
+    return {**{name: value for name, value in os.environ.items() if name != "BENCH_STORAGE"}, **changes}
+
+
 def new_tag() -> str:
     """What the workers of one pool, and all that they start, carry in VARIABLE: the owner and an id of the pool."""
     return f"{os.getpid()}:{psutil.Process().create_time():.2f}:{uuid.uuid4().hex[:8]}"
@@ -23,29 +28,37 @@ def new_tag() -> str:
 
 def reap() -> list[int]:
     """End every process whose owner is gone; returns their ids."""
-    return _end(lambda tag: not _alive(tag))
+    return _end(_ownerless)
 
 
 def reap_pool(tag: str) -> list[int]:
     """End what still runs of one pool; returns the ids."""
-    return _end(lambda other: other == tag)
+    return _end(lambda other, _: other == tag)
 
 
-def _end(unwanted: Callable[[str], bool]) -> list[int]:
+def _end(unwanted: Callable[[str, psutil.Process], bool]) -> list[int]:
     ended = []
     for process in psutil.process_iter():
         # Processes of other users cannot be read, and are none of ours; some end while they are looked at.
         with contextlib.suppress(psutil.Error, OSError):
             tag = process.environ().get(VARIABLE)
-            if tag and process.pid != os.getpid() and unwanted(tag):
+            if tag and process.pid != os.getpid() and unwanted(tag, process):
                 process.kill()
                 ended.append(process)
     psutil.wait_procs(ended, timeout=5)
     return [process.pid for process in ended]
 
 
-def _alive(tag: str) -> bool:
-    pid, _, rest = tag.partition(":")
-    with contextlib.suppress(psutil.Error, ValueError):
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == rest.partition(":")[0]
-    return False
+def _ownerless(tag: str, process: psutil.Process) -> bool:
+    """An owner is older than what it started; whoever is younger only got its number.
+
+    Both times are of now, so that a clock that was set meanwhile does not part them. Where the owner lives in another
+    container, its number is somebody else's here, and what looks owned is left alone.
+    """
+    try:
+        owner = psutil.Process(int(tag.partition(":")[0]))
+        return bool(owner.create_time() > process.create_time())
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, ValueError):
+        return False

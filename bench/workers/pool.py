@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -49,15 +48,14 @@ class _Process:
         self.busy_seconds = 0.0  # processor time at the last word
         self.verdict: Lost | None = None  # why the parent ended it
         ours, theirs = socket.socketpair()
-        environment = {
-            **os.environ,
-            orphans.VARIABLE: tag,
-            "CUDA_VISIBLE_DEVICES": "-1" if place.gpu is None else place.gpu,
-            "KERAS_BACKEND": "tensorflow",
-            "MALLOC_ARENA_MAX": "2",
-            "OMP_NUM_THREADS": str(place.threads),
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-        }
+        environment = orphans.environment(
+            CUDA_VISIBLE_DEVICES="-1" if place.gpu is None else place.gpu,
+            KERAS_BACKEND="tensorflow",
+            MALLOC_ARENA_MAX="2",
+            OMP_NUM_THREADS=str(place.threads),
+            TF_CPP_MIN_LOG_LEVEL="2",
+            **{orphans.VARIABLE: tag},
+        )
         command = [sys.executable, "-m", "bench.workers.process", str(theirs.fileno())]
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()]
@@ -157,6 +155,9 @@ class Pool:
     def device_of(self, worker: int) -> str:
         ready = self._workers[worker].ready
         return ready.device if ready else ""
+
+    def log_of(self, worker: int) -> Path:
+        return Path(self._logs[worker].name)
 
     def submit(self, worker: int, job: Job) -> None:
         self._workers[worker].job = job

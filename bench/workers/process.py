@@ -16,10 +16,13 @@ import time
 import traceback
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import guard
-from bench.errors import SealError
+from bench.disk import patiently
+from bench.errors import FrozenStudy, InputError, Interrupted, SealError
+from bench.family import in_a_line, line_of
 from bench.records import Phases
 from bench.workers.messages import (
     AtRung,
@@ -109,9 +112,9 @@ class Worker:
             for config in asked.configs:
                 image_shape = self._arrays.train[0].shape[1:]
                 found.append(count_parameters(self._family(asked.family), config, image_shape, self._arrays.classes))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             traceback.print_exc()
-            return Sized((), _first_line(error))
+            return Sized((), _told(error, asked.family))
         return Sized(tuple(found))
 
     def _data(self, job: Job) -> Data:
@@ -129,8 +132,10 @@ class Worker:
 
         run = _Run(self, job, waited)
         try:
-            return run.train(self._data(job), self._family(job.family))
-        except Stopped:
+            return run.train(self._data(job), self._family(job.family, job.code))
+        except FrozenStudy as error:
+            return run.done("stopped", detail=str(error))
+        except (Stopped, Interrupted):
             reason = self._stop.reason if self._stop else None
             return run.done("failed" if reason else "stopped", reason=reason)
         except Diverged as error:
@@ -139,18 +144,22 @@ class Worker:
             return run.done("failed", reason="broke the seal", detail=str(error))
         except MemoryError as error:
             return run.done("failed", reason="out of memory", detail=str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             traceback.print_exc()
             if "ResourceExhausted" in type(error).__name__ or "OOM when allocating" in str(error):
-                return run.done("failed", reason="out of memory", detail=_first_line(error))
-            return run.done("failed", reason="error", detail=_first_line(error))
+                return run.done("failed", reason="out of memory", detail=in_a_line(error))
+            return run.done("failed", reason="error", detail=_told(error, job.family))
 
-    def _family(self, carried: Carried) -> Any:
+    def _family(self, carried: Carried, code: str | None = None) -> Any:
         from bench.carried import unpack
 
         if carried not in self._families:
             self._families[carried] = unpack(carried)
-        return self._families[carried]
+        family = self._families[carried]
+        if code is not None and family.code != code:
+            del self._families[carried]
+            raise FrozenStudy(f"{carried} changed while it was searched; what was finished is saved.")
+        return family
 
     def decision(self, number: int) -> Decide:
         """Block until the parent says how trial `number` goes on."""
@@ -208,8 +217,9 @@ class _Run:
         except Diverged as error:
             detail = f"diverged: {error}"
         assert self._job.save_to is not None
-        self._job.save_to.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save(self._job.save_to)
+        path = self._job.save_to
+        path.parent.mkdir(parents=True, exist_ok=True)
+        patiently(path.parent, print, lambda: trainer.save(path), lambda: self._worker.stop_asked)
         return self.done("complete", detail=detail)
 
     def _progress(self, samples: int, loss: float) -> None:
@@ -272,9 +282,11 @@ def _rss() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+def _told(error: BaseException, family: Carried) -> str:
+    """What went wrong; where it was an exception, and not a rule of ours, with the line of the family's file."""
+    if isinstance(error, InputError) or not isinstance(family, Path):
+        return in_a_line(error)
+    return f"{in_a_line(error)} ({line_of(error, family)})"
 
 
 if __name__ == "__main__":

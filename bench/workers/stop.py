@@ -28,7 +28,9 @@ class StopSignal:
         if threading.current_thread() is not threading.main_thread():
             return self
         for number in SIGNALS:
-            self._before[number] = signal.signal(number, self._heard)
+            # nohup has the process ignore a terminal that closes, and that stays so.
+            if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
+                self._before[number] = signal.signal(number, self._heard)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -176,3 +176,25 @@ def test_sobol_points_cover_a_range_evenly():
     asked = proposer(space, "qmc")
     eighths = {math.floor(8 * asked.ask(number)["rate"]) for number in range(8)}
     assert eighths == set(range(8))
+
+
+def test_every_sampler_of_optuna_is_offered():
+    """By name; the grid and the quasi-random points are drawn by bench itself, and --set is what PartialFixed does."""
+    import optuna
+
+    from bench.engines.proposer import NAMES
+
+    offered = {"tpe": "TPE", "random": "Random", "gp": "GP", "cmaes": "CmaEs", "qmc": "QMC", "grid": "Grid"}
+    offered |= {"nsgaii": "NSGAII", "nsgaiii": "NSGAIII", "brute-force": "BruteForce"}
+    assert set(offered) == set(NAMES)
+    theirs = {name for name in optuna.samplers.__all__ if name.endswith("Sampler")} - {"BaseSampler", "BaseGASampler"}
+    assert theirs == {*(f"{name}Sampler" for name in offered.values()), "PartialFixedSampler"}
+
+
+def test_the_command_line_offers_what_there_is():
+    from bench import options
+    from bench.engines.proposer import NAMES
+    from bench.engines.stopper import PRUNERS
+
+    assert set(options.SAMPLERS) == set(NAMES)
+    assert set(options.PRUNERS) == set(PRUNERS)

@@ -18,7 +18,7 @@ def test_the_spared_trial_is_never_pruned_and_others_are():
     assert judge.prune(2, 1000, 0.1) is True
 
 
-@pytest.mark.parametrize("pruner", sorted(PRUNERS))
+@pytest.mark.parametrize("pruner", sorted(set(PRUNERS) - {"patient"}))
 def test_every_pruner_judges_and_only_none_spares_the_worst(pruner):
     judge = stopper(pruner)
     verdicts = []
@@ -26,6 +26,22 @@ def test_every_pruner_judges_and_only_none_spares_the_worst(pruner):
         verdicts.append(judge.prune(number, 1000, 0.9 - 0.01 * number))
         judge.tell(Trial(number, "pruned" if verdicts[-1] else "complete", {}, 0.5))
     assert any(verdicts) is (pruner != "none")
+
+
+def test_patience_ends_with_a_trial_that_is_worse_than_it_was():
+    judge = stopper("patient")
+    falling = ((1000, 0.9), (3000, 0.9), (9000, 0.89))
+    assert [judge.prune(0, samples, value) for samples, value in falling] == [False, False, True]
+    rising = ((1000, 0.5), (3000, 0.6), (9000, 0.7))
+    assert not any(judge.prune(1, samples, value) for samples, value in rising)
+
+
+def test_every_pruner_of_optuna_is_offered_or_left_out_for_a_reason():
+    import optuna
+
+    left_out = {"BasePruner", "ThresholdPruner", "WilcoxonPruner"}  # the reason stands at PRUNERS
+    offered = {type(make(100, 1000)).__name__ for make in PRUNERS.values()}
+    assert {name for name in optuna.pruners.__all__ if name.endswith("Pruner")} == offered | left_out
 
 
 def test_successive_halving_keeps_the_best_third_at_a_rung():

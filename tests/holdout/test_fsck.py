@@ -168,6 +168,106 @@ def test_a_database_of_a_newer_schema_is_refused_with_the_way_out(home):
         assert "--home" in run.stderr + run.stdout
 
 
+def test_what_a_final_under_way_has_written_is_left_alone(home):
+    """A manifest without a result, while its exam or its study is at work, is no leftover."""
+    from filelock import FileLock
+
+    from bench import lock
+
+    (folder,) = home.glob("results/digits/mlp/*")
+    (folder / "result.json").unlink()
+    for held in (FileLock(home / "locks" / f"exam-{folder.name}.lock"), lock.hold(home, "digits-mlp")):
+        with held:
+            assert bench(home, "fsck", "--repair").returncode in (0, 3)
+            assert folder.is_dir()
+    bench(home, "fsck", "--repair")
+    assert not folder.exists()
+
+
+def test_data_that_is_being_sealed_is_left_alone(home):
+    from filelock import FileLock
+
+    break_a_seal(home)
+    with FileLock(home / "cache" / ".lock"):
+        assert bench(home, "fsck", "--repair").returncode == 0
+        assert list(home.glob("cache/*/seal.json"))
+    bench(home, "fsck", "--repair")
+    assert not list(home.glob("cache/*/seal.json"))
+
+
+def test_a_home_that_cannot_be_written_is_not_called_broken(home):
+    """Mounted read-only, as an archive would be; permissions would not bind root."""
+    place = home.parent / "read-only"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "--bind", str(home), str(place)], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
+        shown = bench(place, "fsck")
+        assert shown.returncode == 3
+        assert "quarantine" not in shown.stdout and "Read-only file system" in shown.stdout
+        assert bench(place, "leaderboard", "--dataset", "digits").returncode == 0
+        for command, code in (
+            (["studies"], 1),
+            (["search", "mlp", "--dataset", "digits"], 2),
+            (["fsck", "--repair"], 3),
+        ):
+            run = bench(place, *command)
+            assert run.returncode == code
+            assert "not writable" in run.stderr or "Read-only" in run.stderr + run.stdout
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+    assert bench(home, "fsck").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["ledger.jsonl", "locks", "cache", "bench.db.lock", "bench.db", "results"])
+def test_a_file_in_the_way_or_a_folder_is_named_without_a_traceback(home, name):
+    path = home / name
+    was_folder = path.is_dir()
+    shutil.rmtree(path) if was_folder else path.unlink()
+    path.write_text("in the way") if was_folder else path.mkdir()
+    options = ["--dataset", "digits", "--trials", "2", "--seeds", "2", "--range", "epochs=1:12"]
+    run = bench(home, "search", "mlp", *options)
+    assert run.returncode in (1, 2, 3)
+    assert name in run.stderr.strip().splitlines()[-1]
+
+
+def test_a_home_that_is_a_file_is_named(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    for command in (["studies"], ["trials", "mlp", "--dataset", "digits"], ["fsck"], ["search", "mlp"]):
+        run = bench(path, *command)
+        assert run.returncode in (1, 2)
+        assert "file" in run.stderr
+
+
+def test_a_trial_that_another_program_put_there_stops_the_search_with_the_way_out(home):
+    import optuna
+
+    url = f"sqlite:///{home / 'bench.db'}"
+    optuna.load_study(study_name="digits-mlp", storage=url).enqueue_trial({"width": 128})
+    options = ["--dataset", "digits", "--trials", "3", "--range", "epochs=1:12", "--no-final"]
+    run = bench(home, "search", "mlp", *options)
+    assert run.returncode == 3
+    assert "Trial 2" in run.stderr and "--study NAME" in run.stderr
+    assert bench(home, "trials", "mlp", "--dataset", "digits").returncode == 0
+    assert "another program" in bench(home, "fsck").stdout
+
+
+def test_a_broken_study_is_an_error_by_name_and_can_be_deleted(home):
+    with sqlite3.connect(home / "bench.db") as connection:
+        connection.execute("UPDATE study_user_attributes SET value_json = '\"{\"' WHERE key = 'bench'")
+    connection.close()
+    run = bench(home, "search", "mlp", "--dataset", "digits", "--trials", "3", "--range", "epochs=1:12")
+    assert run.returncode == 3
+    assert "does not read back" in run.stderr and "bench studies rm digits-mlp" in run.stderr
+    listed = bench(home, "studies")
+    assert (listed.returncode, "digits-mlp: not listed" in listed.stderr) == (0, True)
+    assert bench(home, "studies", "rm", "digits-mlp", "--yes").returncode == 0
+    assert bench(home, "fsck").returncode == 0
+
+
 def test_a_study_is_deleted_with_its_files_only_when_that_is_said(home):
     asked = bench(home, "studies", "rm", "digits-mlp")
     assert asked.returncode == 2

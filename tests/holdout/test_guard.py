@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,13 @@ def run(tmp_path):
         "np.memmap('test.npz')",
         "np.load(root / 'link.npz')",
         "np.load(root / 'hard.npz')",
+        "import io; io.open_code(str(root / 'cache/test.npz'))",
+        "open('/proc/self/cwd/test.npz')",
+        "import mmap; mmap.mmap(os.open('test.npz', os.O_RDONLY), 0, prot=mmap.PROT_READ)",
+        "os.symlink('test.npz', 'mine.npz'); np.load('mine.npz')",
+        "os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])) if (pid := os.fork()) else np.load('test.npz')",
+        "import numpy.lib.npyio; np.fromfile('test.npz', np.uint8)",
+        "import zipfile; zipfile.ZipFile('test.npz')",
         "shutil.copyfile('test.npz', 'mine.npz')",
         "os.rename('test.npz', 'mine.npz')",
         "os.link('test.npz', 'mine.npz')",
@@ -88,3 +96,37 @@ def test_an_except_for_missing_files_does_not_swallow_it(run):
 def test_everything_else_opens_as_before(run, line):
     done = run(line)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_copies_of_a_known_data_set_that_a_habit_would_find_are_known(tmp_path, monkeypatch):
+    from sklearn import datasets
+
+    from bench.data.catalog import copies_of
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    copies = copies_of("mnist", tmp_path / "data")
+    assert tmp_path / "keras" / "datasets" / "mnist.npz" in copies
+    assert tmp_path / "data" / "mnist.npz" in copies
+    (digits,) = copies_of("digits", None)
+    assert digits.is_file() and digits.is_relative_to(Path(datasets.__file__).parent)
+    assert copies_of("my-images", tmp_path) == []
+
+
+@pytest.mark.parametrize("line", ["keras.datasets.mnist.load_data()", "sklearn.datasets.load_digits()"])
+def test_the_loaders_that_everybody_knows_are_refused(tmp_path, line):
+    """The very calls, in a process that is guarded as a worker is."""
+    (tmp_path / "datasets").mkdir()
+    shape = np.zeros((2, 28, 28), np.uint8)
+    np.savez(tmp_path / "datasets/mnist.npz", x_train=shape, y_train=[0, 1], x_test=shape, y_test=[0, 1])
+    code = f"""
+from bench.data import guard
+from bench.data.catalog import copies_of
+import keras, sklearn.datasets
+guard.forbid([*copies_of("mnist", None), *copies_of("digits", None)])
+{line}
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "KERAS_HOME": str(tmp_path)}
+    )
+    assert run.returncode == 1
+    assert "SealError: Nothing that searches may open" in run.stderr

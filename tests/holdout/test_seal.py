@@ -348,3 +348,59 @@ def test_a_pickle_that_would_run_something_is_refused(home, tmp_path):
     cifar_archive(tmp_path / "cifar-10-python.tar.gz", evil=os.system)
     with pytest.raises(DataError, match=r"posix\.system has no place in a file of images"):
         seal(home, "cifar10", tmp_path)
+
+
+def test_an_array_larger_than_memory_is_refused_before_it_is_unpacked(home, tmp_path, monkeypatch):
+    """A few kilobytes of zeros unpack to a gigabyte; the header's own claim is checked too."""
+    import io
+    import zipfile
+    from types import SimpleNamespace
+
+    import psutil
+
+    from bench.holdout.sources import read_npz
+
+    path = tmp_path / "bomb.npz"
+    images = np.zeros((4000, 64, 64), np.uint8)
+    np.savez_compressed(path, x_train=images, y_train=np.zeros(4000, int), x_test=images, y_test=np.zeros(4000, int))
+    assert path.stat().st_size < 200_000
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=30_000_000))
+    with pytest.raises(DataError, match=r"unpacks to 33 MB, and sealing takes 2 times that, .* 30 MB"):
+        read_npz(path)
+    monkeypatch.undo()
+
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{name}.npy", header.getvalue() + b"few")
+    with pytest.raises(DataError) as caught:
+        ensure(home, str(path), None, lambda line: None)
+    assert "x_train" in str(caught.value) or "memory" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_file_with_a_password_is_refused_by_name(home, tmp_path):
+    path = tmp_path / "locked.npz"
+    images, labels = np.zeros((8, 6, 6), np.uint8), np.arange(8) % 2
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    data = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\1\2", 8), (b"PK\3\4", 6)):  # APPNOTE 4.4.4: bit 0 says that a member is encrypted
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(mark, at + 4)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"x_train cannot be unpacked .*encrypted"):
+        ensure(home, str(path), None, lambda line: None)
+
+
+def test_a_stop_while_data_is_sealed_is_a_stop(home, tmp_path, monkeypatch):
+    import sys
+
+    from bench.errors import Interrupted
+    from bench.holdout import seal
+
+    monkeypatch.setattr(seal, "_sealer", lambda: [sys.executable, "-c", "raise SystemExit(130)"])
+    with pytest.raises(Interrupted, match="begins again"):
+        ensure(home, "digits", None, lambda line: None)
