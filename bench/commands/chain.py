@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench import disk
 from bench.commands.common import console, print_json, say, waiting
-from bench.data.catalog import source_of
 from bench.errors import FrozenStudy, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ class Session:
 
     def __init__(self, options: argparse.Namespace, stop: StopSignal) -> None:
         from rich.console import Console
+
+        from bench.data.catalog import source_of
 
         self.options = options
         self.home: Path = options.home
