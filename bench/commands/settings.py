@@ -14,9 +14,8 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.commands.options import RELATIVE, pair
 from bench.errors import UsageError, did_you_mean
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where an option's value came from. `name` is what was typed, the variable, or the key in `file`."""
 
     kind: Literal["flag", "environment", "file", "default"]
@@ -43,8 +41,7 @@ class Origin:
         return f"${self.name}" if self.kind == "environment" else self.name or self.kind
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A file of options, its keys with hyphens: `table` for every command, `own` by command.
 
     `prefix` is what stands before every key in the file: nothing, or 'tool.bench.'.
@@ -194,7 +191,7 @@ def _checked(file: File, commands: Mapping[str, Parser]) -> File:
     common = {key: value for key, value in file.table.items() if key not in own}
     table = _named(file, "", common, [*everywhere], [*commands])
     tables = {name: _named(file, f"{name}.", own[name], [*commands[name].options()]) for name in own}
-    return replace(file, table=table, own=tables)
+    return file._replace(table=table, own=tables)
 
 
 def _named(
@@ -252,7 +249,7 @@ def _text(action: argparse.Action, value: Any, origin: Origin, inside: str | Non
     if inside is not None and isinstance(value, bool):
         return str(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise _wrong(replace(origin, name=f"{origin.name}{f'.{inside}' if inside else ''}"), _single(value))
+        raise _wrong(origin._replace(name=f"{origin.name}{f'.{inside}' if inside else ''}"), _single(value))
     relative = RELATIVE.get(action.type)
     return relative(value, origin.file.parent) if relative and isinstance(value, str) else str(value)
 
