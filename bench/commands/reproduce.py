@@ -15,7 +15,7 @@ from bench.commands.common import console, print_json, waiting
 from bench.commands.options import add_dataset, add_seeds, add_storage, add_workers, whole
 from bench.commands.running import asked
 from bench.errors import FrozenStudy, Interrupted, NoTrialSucceeded
-from bench.frozen import HARMLESS, WAYS_OUT
+from bench.options import HARMLESS
 
 if TYPE_CHECKING:
     from bench.chain import Session
@@ -117,6 +117,7 @@ def _trained(session: Session, study: str, model: Model, family: Family, screen:
         NoTrialSucceeded: the run failed for a reason that it would fail for again.
     """
     from bench.chain import search_on_screen
+    from bench.frozen import WAYS_OUT
     from bench.records import NOTEBOOK
     from bench.space import Fixed, SearchSpace
     from bench.study import Request
