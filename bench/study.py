@@ -32,8 +32,8 @@ BUILD_SECONDS = 120.0  # for one model, its framework's first use included
 class Request:
     """What a search is asked for. `sampler`, `pruner`, `seed` and `precision` are None where the user left them out.
 
-    `accept` names those of `bench.options.HARMLESS` that may differ from what the study was made with. `purpose` says what the
-    study is for, see `bench.records`. `every_epoch`: trials are judged after each epoch instead of at the rungs.
+    `accept` names those of `bench.options.HARMLESS` that may differ from what the study was made with. `purpose` says
+    what the study is for, see `bench.records`. `every_epoch`: trials are judged after each epoch instead of at the rungs.
     """
 
     study: str
