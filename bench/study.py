@@ -33,7 +33,7 @@ class Request:
     """What a search is asked for. `sampler`, `pruner`, `seed` and `precision` are None where the user left them out.
 
     `accept` names those of `bench.options.HARMLESS` that may differ from what the study was made with. `purpose` says
-    what the study is for, see `bench.records`. `every_epoch`: trials are judged after each epoch instead of at the rungs.
+    what the study is for, see `bench.records`. `every_epoch`: judged after each epoch, not at rungs.
     """
 
     study: str
