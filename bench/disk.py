@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 import time
@@ -49,9 +50,10 @@ def wait_for_room(
     free = shutil.disk_usage(folder).free
     if free >= needed:
         return
-    say(
+    _tell(
+        say,
         f"The disk of {folder} is full: {megabytes(needed)} are needed, {megabytes(free)} are free. Waiting for room; "
-        "Ctrl-C stops, and the same command continues."
+        "Ctrl-C stops, and the same command continues.",
     )
     while shutil.disk_usage(folder).free < needed:
         if stop_asked():
@@ -60,7 +62,12 @@ def wait_for_room(
                 "saved; make room, and the same command continues."
             )
         time.sleep(LOOK_SECONDS)
-    say(f"There is room in {folder} again; going on.")
+    _tell(say, f"There is room in {folder} again; going on.")
+
+
+def _tell(say: Callable[[str], object], line: str) -> None:
+    with contextlib.suppress(OSError):  # what is said may go to a file on that very disk
+        say(line)
 
 
 def patiently(

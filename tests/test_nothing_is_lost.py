@@ -230,6 +230,49 @@ def test_a_full_disk_pauses_the_search_and_room_lets_it_go_on(small_disk, tmp_pa
     assert len(there) == 40
 
 
+@pytest.mark.slow
+def test_a_disk_that_fills_while_models_are_saved_and_while_the_exam_is_sat_costs_nothing(small_disk, tmp_path):
+    home, ballast = small_disk / "home", small_disk / "ballast"
+    log = (tmp_path / "log").open("w+")
+    space = ["--range", "width=128:130", "--range", "depth=1:1", "--set", "epochs=12"]
+    options = ["--dataset", "digits", "--workers", "1", "--seeds", "2", "--trials", "2", *space]
+    process = subprocess.Popen(
+        [*BENCH, "search", "mlp", *options, "--home", str(home)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+    )
+
+    def said():
+        return (tmp_path / "log").read_text()
+
+    for number, stage in enumerate(("begin: retrain", "begin: exam"), 1):
+        wait_for(lambda stage=stage: stage in said(), 240)
+        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:
+                file.write(bytes(4096))
+        wait_for(lambda number=number: said().count("is full") == number)
+        time.sleep(12 if stage == "begin: exam" else 3)
+        assert process.poll() is None, said()
+        ballast.unlink()
+    assert process.wait(120) == 0, said()
+    log.close()
+    (row,) = leaderboard(home)
+    assert row["test_looks"] == 1
+    assert not list(home.rglob(".*.tmp"))
+    fsck = subprocess.run([*BENCH, "fsck", "--home", str(home)], capture_output=True, text=True)
+    assert fsck.returncode == 0, fsck.stdout
+
+
+def test_a_search_under_nohup_outlives_its_terminal(tmp_path):
+    command = [*BENCH, "search", "mlp", *OPTIONS, "--trials", "2", "--no-final", "--home", str(tmp_path)]
+    process = subprocess.Popen(
+        ["nohup", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
+    )
+    wait_for(lambda: len(finished(tmp_path)) >= 1)
+    process.send_signal(signal.SIGHUP)
+    said, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, said
+    assert len(finished(tmp_path)) == 2
+
+
 def test_a_disk_without_room_is_said_before_anything_starts_and_a_stop_is_heard(small_disk):
     home = small_disk / "home"
     (small_disk / "ballast").write_bytes(bytes(20_000_000))

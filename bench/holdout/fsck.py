@@ -76,7 +76,8 @@ def _storage(home: Path) -> Iterator[Problem]:
         return
     broken = _sqlite_problem(path)
     if broken:
-        files = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        # The log first: beside a new database SQLite would play it back.
+        files = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "")]
         remedy = "moved to quarantine; what its studies found in finals stays on the leaderboard"
         yield Problem(str(path), broken, remedy, partial(quarantine, home, *files))
         return
