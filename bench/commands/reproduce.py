@@ -1,4 +1,4 @@
-"""The three models of the notebook that bench grew out of, at its settings and under this protocol, beside its figures.
+"""The three models of the notebook that bench grew out of, beside its figures.
 
 A model is a study of its own, `<dataset>-<family>-notebook`: one run on train, judged on validation after every epoch,
 then the final. Where a run was lost to a kill, the same command runs it again. The arithmetic is float32 unless asked
