@@ -121,8 +121,8 @@ def test_the_same_command_again_prints_what_is_stored_and_takes_no_look(home, fi
 @pytest.mark.slow
 def test_another_precision_is_refused_with_the_way_out(home):
     run = bench(home, "reproduce", *OPTIONS, "--precision", "bfloat16", code=2)
-    assert "bench studies rm digits-mlp-notebook" in run.stderr
-    assert "--study" not in run.stderr
+    assert ["precision", "float32", "bfloat16"] in [line.split() for line in run.stderr.splitlines()]
+    assert "start another with --study NAME" in run.stderr
 
 
 @pytest.mark.slow
@@ -131,9 +131,12 @@ def test_a_search_cannot_go_on_in_a_study_of_the_notebook(home):
     assert ["purpose", "notebook", "winner"] in [line.split() for line in run.stderr.splitlines()]
 
 
-def test_a_study_that_somebody_holds_exits_75(tmp_path):
-    with lock.hold(tmp_path, "digits-mlp-notebook"):
-        run = bench(tmp_path, "reproduce", *OPTIONS, code=75)
+@pytest.mark.parametrize(
+    ("study", "options"), [("digits-mlp-notebook", []), ("again-mlp", ["--study", "again"])], ids=["default", "named"]
+)
+def test_a_study_that_somebody_holds_exits_75(tmp_path, study, options):
+    with lock.hold(tmp_path, study):
+        run = bench(tmp_path, "reproduce", *OPTIONS, *options, code=75)
     assert f"process {os.getpid()}" in run.stderr
     assert not (tmp_path / "ledger.jsonl").exists()
 

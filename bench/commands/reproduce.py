@@ -1,8 +1,10 @@
 """The three models of the notebook that bench grew out of, beside its figures.
 
-A model is a study of its own, `<dataset>-<family>-notebook`: one run on train, judged on validation after every epoch,
-then the final. Where a run was lost to a kill, the same command runs it again. The arithmetic is float32 unless asked
-otherwise, as the notebook's was: what is compared with its figures shall differ from it in nothing that can be helped.
+A model is a study of its own: one run on train, judged on validation after
+every epoch, then the final. Where a run was lost to a kill, the same command
+runs it again. The arithmetic is float32 unless asked otherwise, as the
+notebook's was: what is compared with its figures shall differ from it in
+nothing that can be helped.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench.commands.common import console, print_json, waiting
 from bench.commands.options import add_dataset, add_seeds, add_storage, add_workers, whole
 from bench.commands.running import asked
-from bench.errors import FrozenStudy, Interrupted, NoTrialSucceeded
+from bench.errors import Interrupted, NoTrialSucceeded
 from bench.options import HARMLESS
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ LOST = ("killed", "crashed", "hung")  # the machine's faults; a run that ended s
 
 def arguments(reproduce: argparse.ArgumentParser) -> None:
     add_dataset(reproduce)
+    reproduce.add_argument(
+        "--study", metavar="NAME", help="studies are <NAME>-<family>; default: <dataset>-<family>-notebook"
+    )
     add_storage(reproduce)
     add_seeds(reproduce)
     reproduce.add_argument(
@@ -98,7 +103,8 @@ def _reproduce(session: Session, model: Model, family: Family, screen: Screen, s
     from bench.reproduction import Reproduced
 
     home, seeds = session.home, session.options.seeds
-    study = f"{session.sealed.name}-{family.name}-notebook"
+    named = session.options.study
+    study = f"{named}-{family.name}" if named else f"{session.sealed.name}-{family.name}-notebook"
     with lock.hold(home, study):
         outcome = _trained(session, study, model, family, screen, stop)
         stored = final(outcome, family, session.sealed, home, seeds, session.pool, screen, lambda: stop.asked)
@@ -117,7 +123,6 @@ def _trained(session: Session, study: str, model: Model, family: Family, screen:
         NoTrialSucceeded: the run failed for a reason that it would fail for again.
     """
     from bench.chain import search_on_screen
-    from bench.frozen import WAYS_OUT
     from bench.records import NOTEBOOK
     from bench.space import Fixed, SearchSpace
     from bench.study import Request
@@ -139,16 +144,12 @@ def _trained(session: Session, study: str, model: Model, family: Family, screen:
         purpose=NOTEBOOK,
         every_epoch=True,
     )
-    remedy = f"Run `bench studies rm {study}` to begin it anew; its looks at the test set stay counted."
-    try:
-        outcome = search_on_screen(session, request, screen, stop)
-    except FrozenStudy as error:
-        raise FrozenStudy(str(error).replace(WAYS_OUT, f"Leave the options out to continue it. {remedy}")) from None
+    outcome = search_on_screen(session, request, screen, stop)
     if not outcome.reached:
         raise Interrupted(f"Stopped before {study!r} was done; the same command continues.")
     if outcome.best is None:
         reasons = "; ".join(f"{trial.reason}: {trial.detail}" for trial in outcome.trials)
-        raise NoTrialSucceeded(f"{study!r} did not complete ({reasons}). {remedy}")
+        raise NoTrialSucceeded(f"{study!r} did not complete ({reasons}). Begin others with --study NAME.")
     return outcome
 
 
