@@ -120,12 +120,13 @@ def search(
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
         settings = accept(request.study, request.family, request.accept, settings, store)
         frozen.check(request.study, settings, _code(request.family))
-        _rehearse(request.family, pool(), stop_asked)
+        started = pool()
+        _rehearse(request.family, started, stop_asked)
     else:
-        _rehearse(request.family, pool(), stop_asked)
-        settings = _settings(request, sealed, pool, subscribers)
+        started = pool()
+        _rehearse(request.family, started, stop_asked)
+        settings = _settings(request, sealed, started, subscribers)
         store.create(request.study, settings)
-    started = pool()
     began, spent = time.monotonic(), store.seconds(request.study)
     # The store hears first: what the others show has been written.
     hear: list[Subscriber] = [store.writer(request.study, request.family.space, wait_for_room), *subscribers]
@@ -194,9 +195,7 @@ def _longest(family: Family) -> float:
     return float(domain.high) if domain is not None else 1.0
 
 
-def _settings(
-    request: Request, sealed: Sealed, pool: Callable[[], Pool], subscribers: Sequence[Subscriber]
-) -> dict[str, Any]:
+def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequence[Subscriber]) -> dict[str, Any]:
     precision = request.precision or "auto"
     return {
         "schema": 1,
@@ -213,7 +212,7 @@ def _settings(
         "seed": request.seed if request.seed is not None else 0,
         "sampler": request.sampler or "tpe",
         "pruner": request.pruner or "asha",
-        "precision": measured_precision(pool(), subscribers) if precision == "auto" else precision,
+        "precision": measured_precision(pool, subscribers) if precision == "auto" else precision,
         "purpose": request.purpose,
         **_code(request.family),
     }
