@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import disk
+from bench.data.catalog import source_of
 from bench.errors import FrozenStudy, Interrupted, UsageError
 from bench.family import Family, discover, load
 from bench.inert import inert
@@ -49,6 +50,8 @@ class Session:
         # A notebook shows what is written to stderr as if it were an error.
         self.console = Console(stderr=not Console().is_jupyter)
         _check_writable(self.home)
+        if options.dataset:
+            source_of(options.dataset, options.data_dir)  # a name that is wrong is said at once
         disk.wait_for_room(self.home, self.say, lambda: stop.asked)
         with Waiting(f"looking for {options.dataset or 'mnist'}", quiet=options.quiet, console=self.console) as wait:
             from bench.holdout.seal import ensure

@@ -110,7 +110,7 @@ def dropout_helps(mlp: Correct, dropout: Correct, labels: Labels) -> Claim:
     for name, row in rows.items():
         change = _change(row["error_reduction"], row["error_reduction_ci95"])
         low, high = row["difference_ci95"]
-        points = f"{_points(row['difference'])} points of accuracy gained ({_points(low)} to {_points(high)})"
+        points = f"accuracy changes by {100 * row['difference']:+.2f} points ({_points(low)} to {_points(high)})"
         says.append(f"On {name}: {points}, {_p(row['p_holm'])}; {change}.")
     by_class = {
         str(c): statistics.compare(dropout[:, labels == c], mlp[:, labels == c])

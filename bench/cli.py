@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import sys
+import textwrap
 from importlib import import_module
 
 import bench
@@ -16,20 +17,11 @@ from bench.errors import BenchError, Interrupted
 
 # In the order of the help.
 COMMANDS = (
-    "search",
-    "final",
-    "leaderboard",
-    "reproduce",
-    "trials",
-    "studies",
-    "families",
-    "datasets",
-    "dashboard",
-    "doctor",
-    "fsck",
-    "config",
-    "completion",
+    *("search", "final", "leaderboard", "reproduce", "trials", "studies", "families", "datasets"),
+    *("dashboard", "doctor", "fsck", "config", "completion"),
 )
+
+WIDTH = 78  # of what stands as it is in a help text
 
 # The machine's faults rather than ours: no traceback for those.
 ENVIRONMENT = (
@@ -70,10 +62,13 @@ def parser() -> Parser:
     top.commands = commands.choices
     for name in COMMANDS:
         module = import_module(f"bench.commands.{name}")
-        about = (module.__doc__ or "").splitlines()[0]
-        examples = f"examples:{module.EXAMPLES}"
+        about, _, more = (module.__doc__ or "").rstrip().partition("\n")
         command = commands.add_parser(
-            name, help=about, description=about, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=about,
+            description=f"{textwrap.fill(about, WIDTH)}\n{more}",
+            epilog=f"examples:{module.EXAMPLES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.commands = commands.choices
         add_everywhere(command)

@@ -91,7 +91,7 @@ def final(
         Interrupted: a stop was asked for; nothing is stored, and the test set was not opened.
     """
     identity = final_id(outcome, seeds)
-    exam.wait_for(home, identity, stages.message, stop_asked)
+    _wait_for_exam(home, identity, stages, stop_asked)
     for stored in results.read_finals(home, sealed.name):
         if stored.id == identity:
             return stored
@@ -112,6 +112,20 @@ def final(
         return _examine(manifest, sealed, family, home, work, trained, stages, began, room)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _wait_for_exam(home: Path, identity: str, stages: Stages, stop_asked: Callable[[], bool]) -> None:
+    waited = False
+
+    def say(text: str) -> None:
+        nonlocal waited
+        waited = True
+        stages.message(text)
+        stages.begin_stage("exam begun earlier", 1, "exam")
+
+    exam.wait_for(home, identity, say, stop_asked)
+    if waited:
+        stages.end_stage()
 
 
 def confirm(

@@ -12,8 +12,8 @@ from typing import Any
 import bench
 from bench.errors import FrozenStudy
 from bench.family import Family
+from bench.options import HARMLESS
 
-HARMLESS = ("versions", "source")  # may be accepted, where the user knows that the models are what they were
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
 PACKAGES = ("keras", "numpy", "optuna", "tensorflow")
 

@@ -14,6 +14,7 @@ SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "nsgaiii", "grid", 
 PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_SEEDS = 5
+HARMLESS = ("versions", "source")  # may be accepted, where the user knows that the models are what they were
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Options:
         per_gpu: workers that share a GPU.
         timeout, trial_timeout: seconds.
         seeds: runs of the winner.
-        accept: those of `bench.frozen.HARMLESS` that may differ from the study's.
+        accept: those of HARMLESS that may differ from the study's.
         no_final: stop after the search.
         quiet: show nothing while it runs.
 

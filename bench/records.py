@@ -103,10 +103,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class WorkerChanged:
-    """A worker became ready, or was lost; `state` is starting, ready or lost; `detail` says why."""
+    """A worker became ready, measures precision, or was lost; `detail` says on what, or why."""
 
     worker: int
-    state: Literal["starting", "ready", "lost"]
+    state: Literal["starting", "ready", "probing", "lost"]
     detail: str = ""
 
 

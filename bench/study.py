@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import bench
 from bench import frozen
@@ -16,7 +16,7 @@ from bench.engines.interface import Proposer, Stopper
 from bench.engines.local import ATTEMPTS, LocalDriver, Plan
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
-from bench.errors import FamilyError, InputError, Interrupted, NoTrialSucceeded, RecordError
+from bench.errors import FamilyError, InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
 from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
 from bench.space import Choice, Config, Fixed, When
@@ -32,8 +32,8 @@ BUILD_SECONDS = 120.0  # for one model, its framework's first use included
 class Request:
     """What a search is asked for. `sampler`, `pruner`, `seed` and `precision` are None where the user left them out.
 
-    `accept` names those of `frozen.HARMLESS` that may differ from what the study was made with. `purpose` says what the
-    study is for, see `bench.records`. `every_epoch`: trials are judged after each epoch instead of at the rungs.
+    `accept` names those of `bench.options.HARMLESS` that may differ from what the study was made with. `purpose` says
+    what the study is for, see `bench.records`. `every_epoch`: judged after each epoch, not at rungs.
     """
 
     study: str
@@ -84,7 +84,8 @@ def outcome(store: Store, study: str, target: int = 0) -> Outcome:
     settings = store.settings(study)
     if settings is None:
         known = ", ".join(store.studies()) or "none yet"
-        raise InputError(f"No study named {study!r} here (known: {known}). Run `bench search` first.")
+        near = did_you_mean(study, store.studies())
+        raise InputError(f"No study named {study!r} here.{near} Known: {known}. Run `bench search` first.")
     trials = store.trials(study)
     found = Outcome(study, settings, trials, store.seconds(study), True)
     return Outcome(study, settings, trials, found.seconds, found.finished >= target)
@@ -120,11 +121,9 @@ def search(
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
         settings = accept(request.study, request.family, request.accept, settings, store)
         frozen.check(request.study, settings, _code(request.family))
-        started = pool()
-        _rehearse(request.family, started, stop_asked)
-    else:
-        started = pool()
-        _rehearse(request.family, started, stop_asked)
+    started = pool()
+    _rehearse(request.family, started, stop_asked)
+    if settings is None:
         settings = _settings(request, sealed, started, subscribers)
         store.create(request.study, settings)
     began, spent = time.monotonic(), store.seconds(request.study)
@@ -225,19 +224,25 @@ def measured_precision(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> st
 
 def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
     """Let the first worker that is ready measure whether bfloat16 pays on its device."""
+
+    def tell(worker: int, state: Literal["ready", "probing"]) -> None:
+        for subscriber in subscribers:
+            subscriber(WorkerChanged(worker, state, pool.device_of(worker)))
+
     asked: int | None = None
     while True:
         for worker, message in pool.poll(1.0):
             if isinstance(message, Probed):
+                tell(worker, "ready")
                 return message
             if isinstance(message, Lost) and worker == asked:
                 asked = None
             if isinstance(message, Ready):
-                for subscriber in subscribers:
-                    subscriber(WorkerChanged(worker, "ready", message.device))
+                tell(worker, "ready")
         if asked is None and pool.idle:
             asked = pool.idle[0]
             pool.send(asked, Probe())
+            tell(asked, "probing")
 
 
 def sizes(

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
@@ -17,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bench.errors import BenchError, RecordError, UsageError
-from bench.store import why
+from bench.store import ATTRIBUTE, why
 from bench.urls import inert
 
 FIRST = "First: bench search cnn --trials 50"
@@ -44,14 +45,14 @@ def open_read_only(home: Path, url: str | None = None) -> ReadOnlyStorage:
     if path is not None and not path.is_file():
         raise UsageError(f"There is no storage at {path} yet. {FIRST}")
     try:
-        storage = RDBStorage(_read_only_uri(path) if path else url or "", skip_table_creation=True)
+        storage = RDBStorage(url or "sqlite:///bench.db", _read_only(path) if path else None, skip_table_creation=True)
         storage.get_all_studies()
-    except (sqlite3.DatabaseError, RuntimeError, SQLAlchemyError, ImportError) as error:
+    except (StorageInternalError, SQLAlchemyError, RuntimeError, ImportError) as error:
         if path is not None:
-            raise RecordError(f"{path} cannot be used as a storage: {error}. Move it away or use --home.") from error
-        raise UsageError(f"--storage {inert(url or '')} {why(error)}") from None
-    # Finished trials are kept in memory, so that a page that asks every few seconds reads new ones only.
-    return ReadOnlyStorage(get_storage(storage))
+            cause = str(error.__cause__ or error).splitlines()[0].rstrip(".")
+            raise RecordError(f"{path} cannot be used as a storage: {cause}. Move it away or use --home.") from error
+        raise UsageError(f"--storage {inert(url or '')} {why(error.__cause__ or error)}") from None
+    return ReadOnlyStorage(storage)
 
 
 def _sqlite_path(url: str) -> Path | None:
@@ -64,9 +65,10 @@ def _sqlite_path(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def _read_only_uri(path: Path) -> str:
-    # Quoted, so that no character of a path is read as part of the URI, or as Optuna's {SCHEMA_VERSION}.
-    return f"sqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true"
+def _read_only(path: Path) -> dict[str, Any]:
+    """Arguments of an engine that reads this file. A URL does not do: what it quotes differs between versions."""
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    return {"creator": lambda: sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False)}
 
 
 class ReadOnlyStorage(BaseStorage):
@@ -76,8 +78,11 @@ class ReadOnlyStorage(BaseStorage):
         ReadOnly: from every method that writes.
     """
 
-    def __init__(self, inner: BaseStorage) -> None:
-        self._inner = inner
+    def __init__(self, stored: BaseStorage) -> None:
+        self._stored = stored
+        # Keeps finished trials in memory, so that a page that asks every few seconds reads new ones only.
+        self._inner = get_storage(stored)
+        self._known: dict[int, tuple[str, Any]] = {}
 
     # --- what reads; what the base class has besides is built on these
 
@@ -97,7 +102,13 @@ class ReadOnlyStorage(BaseStorage):
         return self._inner.get_study_system_attrs(study_id)
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        return sorted(self._inner.get_all_studies(), key=lambda study: study._study_id)
+        studies = sorted(self._stored.get_all_studies(), key=lambda study: study._study_id)
+        now = {study._study_id: (study.study_name, study.user_attrs.get(ATTRIBUTE)) for study in studies}
+        if any(now.get(study_id) != before for study_id, before in self._known.items()):
+            # Databases give a deleted study's number to the next one: what is kept of its trials is another's.
+            self._inner = get_storage(self._stored)
+        self._known = now
+        return studies
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self._inner.get_trial(trial_id)

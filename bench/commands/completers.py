@@ -34,9 +34,9 @@ def complete(parser: Parser) -> None:
     for command in parser.commands.values():
         for action in command._actions:
             if action.choices is None and action.nargs != 0:
-                setattr(action, "completer", by_metavar.get(action.metavar, nothing))  # noqa: B010  (argcomplete's own way)
+                setattr(action, "completer", by_metavar.get(action.metavar, lambda **_: ()))  # noqa: B010
     # Options are offered once a hyphen is typed, so that names stand alone.
-    argcomplete.autocomplete(parser, always_complete_options=False, default_completer=nothing)
+    argcomplete.autocomplete(parser, always_complete_options=False)
 
 
 def _with_files(names: Completer, files: Completer) -> Completer:
@@ -47,10 +47,6 @@ def _with_files(names: Completer, files: Completer) -> Completer:
         return files(prefix, **rest) if looks_like_path else names(prefix=prefix, **rest)
 
     return completer
-
-
-def nothing(**_: Any) -> Iterable[str]:
-    return ()
 
 
 def families(parsed_args: argparse.Namespace, action: argparse.Action, **_: Any) -> Iterable[str]:

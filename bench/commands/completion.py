@@ -7,8 +7,8 @@ import argparse
 SHELLS = ("bash", "zsh", "fish")
 
 EXAMPLES = """
-  eval "$(bench completion bash)"                     in ~/.bashrc
-  eval "$(bench completion zsh)"                      in ~/.zshrc, after compinit
+  eval "$(bench completion bash)"         in ~/.bashrc
+  eval "$(bench completion zsh)"          in ~/.zshrc, after compinit
   bench completion fish > ~/.config/fish/completions/bench.fish
 """
 
@@ -18,7 +18,7 @@ def arguments(completion: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
     # Without defaults: where bench knows that no file fits, the shell shall not offer one.
-    print(argcomplete.shellcode(["bench"], use_defaults=False, shell=options.shell))
+    print(shellcode(["bench"], use_defaults=False, shell=options.shell))

@@ -59,10 +59,8 @@ def run(options: argparse.Namespace) -> None:
     for line in _unknown(commands):
         say(line)
     if options.json or (options.of and found[options.of].json):
-        path = str(file.path) if file else None
-        print_json(
-            {"schema": 1, "file": path, "rows": [{key: row[key] for key in row if key != "said"} for row in rows]}
-        )
+        plain = [{key: value for key, value in row.items() if key != "said"} for row in rows]
+        print_json({"schema": 1, "file": str(file.path) if file else None, "rows": plain})
         return
     _print(rows, file.path if file else None)
 
@@ -110,10 +108,11 @@ def _words(action: argparse.Action, value: Any, origin: Origin) -> tuple[str, st
 
 
 def _unknown(commands: Mapping[str, Parser]) -> Iterable[str]:
-    known = {settings.variable(option) for command in commands.values() for option in command.options()}
-    for name in sorted(os.environ):
-        if name.startswith("BENCH_") and name not in known and name not in INTERNAL:
-            yield f"${name} is set, but no option has that name.{did_you_mean(name, known)}"
+    options = sorted({option for command in commands.values() for option in command.options()})
+    known = {*map(settings.variable, options), *INTERNAL}
+    for name in sorted(name for name in os.environ if name.startswith("BENCH_") and name not in known):
+        option = name.removeprefix("BENCH_").lower().replace("_", "-")
+        yield f"${name} is set, but there is no option --{option}.{did_you_mean(option, options)}"
 
 
 def _print(rows: list[dict[str, Any]], file: Path | None) -> None:

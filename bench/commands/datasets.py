@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> None:
         if options.json:
             print_json(datasets.datasets_json(options.home, options.data_dir))
         else:
-            console().print(datasets.datasets_table(options.home, options.data_dir))
+            out = console()
+            out.print(datasets.datasets_table(options.home, options.data_dir, out.width))
         return
     from bench.data.arrays import open_arrays
     from bench.holdout.seal import ensure

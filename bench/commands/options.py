@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.commands.parser import Parser
 
-from bench.frozen import HARMLESS
-from bench.options import DEFAULT_SEEDS
+from bench.options import DEFAULT_SEEDS, HARMLESS
 
 LONGEST_NAME = 200  # Optuna's tables hold 512
 

@@ -28,8 +28,8 @@ class Parser(argparse.ArgumentParser):
 
     commands: Mapping[str, Parser]
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords, allow_abbrev=False)
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**{**keywords, "allow_abbrev": False})
         self.commands = {}
 
     @cached_property

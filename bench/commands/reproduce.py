@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.chain import Session, search_on_screen
-from bench.commands.common import console, print_json
-from bench.commands.options import add_dataset, add_seeds, add_storage, add_workers
+from bench.commands.common import console, print_json, waiting
+from bench.commands.options import add_dataset, add_seeds, add_storage, add_workers, whole
 from bench.commands.running import asked
 from bench.errors import FrozenStudy, Interrupted, NoTrialSucceeded
-from bench.frozen import HARMLESS, WAYS_OUT
+from bench.options import HARMLESS
 
 if TYPE_CHECKING:
+    from bench.chain import Session
     from bench.data.sealed import Sealed
     from bench.family import Family
     from bench.notebook import Model
@@ -44,7 +44,7 @@ def arguments(reproduce: argparse.ArgumentParser) -> None:
     reproduce.add_argument(
         "--precision", choices=("auto", "float32", "bfloat16"), help=f"default: {PRECISION}, as the notebook"
     )
-    reproduce.add_argument("--seed", type=int, metavar="S", help="the studies' seed (0)")
+    reproduce.add_argument("--seed", type=whole, metavar="S", help="the studies' seed (0)")
     reproduce.add_argument(
         "--accept", action="append", default=[], choices=HARMLESS, help="go on although these differ from the studies'"
     )
@@ -52,6 +52,7 @@ def arguments(reproduce: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from bench.chain import Session
     from bench.family import load
     from bench.notebook import MODELS, check_reference
     from bench.terminal.screen import open_screen
@@ -68,15 +69,21 @@ def run(options: argparse.Namespace) -> None:
                 found = [_reproduce(session, model, family, screen, stop) for model, family in pairs]
         finally:
             session.close()
-    _show(session.sealed, found, options.json)
+    with waiting(options, "comparing with the notebook"):
+        shown = _document(session.sealed, found)
+    _show(shown, options.json)
 
 
-def _show(sealed: Sealed, found: list[Reproduced], as_json: bool) -> None:
+def _document(sealed: Sealed, found: list[Reproduced]) -> dict[str, Any]:
     from bench.reproduction import document
-    from bench.terminal.reproduction import reproduction
 
     comparable = sealed.name == "mnist" and sealed.source["kind"] != "file"
-    shown = document(sealed.name, comparable, found)
+    return document(sealed.name, comparable, found)
+
+
+def _show(shown: dict[str, Any], as_json: bool) -> None:
+    from bench.terminal.reproduction import reproduction
+
     if as_json:
         print_json(shown)
     else:
@@ -109,13 +116,15 @@ def _trained(session: Session, study: str, model: Model, family: Family, screen:
         Interrupted: a stop came first.
         NoTrialSucceeded: the run failed for a reason that it would fail for again.
     """
+    from bench.chain import search_on_screen
+    from bench.frozen import WAYS_OUT
     from bench.records import NOTEBOOK
     from bench.space import Fixed, SearchSpace
     from bench.study import Request
 
-    options, stored = session.options, []
-    if session.store.settings(study) is not None:
-        stored = session.store.trials(study)
+    options = session.options
+    made = session.store.settings(study) is not None
+    stored = session.store.trials(study) if made else []
     only = SearchSpace({name: Fixed(value) for name, value in model.config.items()})
     request = Request(
         study,
@@ -125,7 +134,7 @@ def _trained(session: Session, study: str, model: Model, family: Family, screen:
         sampler="random",  # of a space with one point
         pruner="none",
         seed=options.seed,
-        precision=options.precision or (None if stored else PRECISION),
+        precision=options.precision or (None if made else PRECISION),
         accept=tuple(options.accept),
         purpose=NOTEBOOK,
         every_epoch=True,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from bench import chain
 from bench.commands.common import console, print_json
 from bench.options import Options
 
@@ -21,12 +20,13 @@ def asked(options: argparse.Namespace) -> Options:
 
 
 def families_of(options: argparse.Namespace) -> list[Family]:
-    return chain.load_families(
-        options.families, dict(getattr(options, "fixed", [])), dict(getattr(options, "ranges", []))
-    )
+    from bench.chain import load_families
+
+    return load_families(options.families, dict(getattr(options, "fixed", [])), dict(getattr(options, "ranges", [])))
 
 
 def run_and_print(options: argparse.Namespace, families: Sequence[Family], search_first: bool) -> None:
+    from bench import chain
     from bench.terminal.summary import summary
 
     found = chain.run_families(asked(options), families, search_first)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.chain import Session
 from bench.commands.common import console, print_json, waiting
 from bench.commands.options import add_accept, add_seeds, add_study, add_workers, duration, pair, positive, whole
 from bench.commands.running import asked, families_of, run_and_print
 from bench.options import ENGINES, PRECISIONS, PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
+    from bench.chain import Session
     from bench.family import Family
     from bench.terminal.waiting import Waiting
 
@@ -30,8 +30,8 @@ def arguments(search: argparse.ArgumentParser) -> None:
     add_study(search)
     search.add_argument("--trials", type=positive, default=50, metavar="N", help="reach N finished trials (50)")
     search.add_argument("--engine", choices=ENGINES, default="optuna", help="who proposes trials (optuna)")
-    search.add_argument("--sampler", choices=SAMPLERS, help="default: tpe")
-    search.add_argument("--pruner", choices=PRUNERS, help="default: asha, one bracket of successive halving in samples")
+    search.add_argument("--sampler", choices=SAMPLERS, metavar="SAMPLER", help=f"{', '.join(SAMPLERS)} (default: tpe)")
+    search.add_argument("--pruner", choices=PRUNERS, metavar="PRUNER", help=f"{', '.join(PRUNERS)} (default: asha)")
     search.add_argument("--precision", choices=PRECISIONS, help="default: auto, by measurement")
     search.add_argument("--seed", type=whole, metavar="S", help="the study's seed (0)")
     search.add_argument(
@@ -73,6 +73,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
     """Measures in a worker, and writes nothing to the storage."""
+    from bench.chain import Session
     from bench.terminal.plan import plan_lines
     from bench.workers.stop import StopSignal
 

@@ -13,10 +13,9 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.commands.options import RELATIVE, pair
 from bench.errors import UsageError, did_you_mean
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where an option's value came from. `name` is what was typed, the variable, or the key in `file`."""
 
     kind: Literal["flag", "environment", "file", "default"]
@@ -43,9 +41,11 @@ class Origin:
         return f"${self.name}" if self.kind == "environment" else self.name or self.kind
 
 
-@dataclass(frozen=True)
-class File:
-    """A file of options, its keys with hyphens: `table` for every command, `own` by command; `prefix` as in the file."""
+class File(NamedTuple):
+    """A file of options, its keys with hyphens: `table` for every command, `own` by command.
+
+    `prefix` is what stands before every key in the file: nothing, or 'tool.bench.'.
+    """
 
     path: Path
     prefix: str
@@ -188,12 +188,15 @@ def _checked(file: File, commands: Mapping[str, Parser]) -> File:
     """
     everywhere = dict.fromkeys(option for command in commands.values() for option in command.options())
     own = {key: value for key, value in file.table.items() if key in commands and isinstance(value, dict)}
-    table = _named(file, "", {key: value for key, value in file.table.items() if key not in own}, [*everywhere], own)
-    tables = {name: _named(file, f"{name}.", own[name], [*commands[name].options()], ()) for name in own}
-    return replace(file, table=table, own=tables)
+    common = {key: value for key, value in file.table.items() if key not in own}
+    table = _named(file, "", common, [*everywhere], [*commands])
+    tables = {name: _named(file, f"{name}.", own[name], [*commands[name].options()]) for name in own}
+    return file._replace(table=table, own=tables)
 
 
-def _named(file: File, below: str, table: Mapping[str, Any], known: list[str], tables: Any) -> dict[str, Any]:
+def _named(
+    file: File, below: str, table: Mapping[str, Any], known: list[str], commands: Sequence[str] = ()
+) -> dict[str, Any]:
     """The table with hyphens in its keys."""
     named: dict[str, Any] = {}
     who = f"bench {below[:-1]} has" if below else "bench has"
@@ -201,7 +204,8 @@ def _named(file: File, below: str, table: Mapping[str, Any], known: list[str], t
         option = key.replace("_", "-")
         at = f"{file.path}, {file.prefix}{below}{key}"
         if option not in known:
-            raise UsageError(f"{at}: {who} no option {key!r}.{did_you_mean(option, known)} `bench config` lists them.")
+            what, names = ("command", commands) if commands and isinstance(value, dict) else ("option", known)
+            raise UsageError(f"{at}: {who} no {what} {key!r}.{did_you_mean(option, names)} `bench config` lists them.")
         if option in named:
             raise UsageError(f"{at}: {option!r} is said twice, with hyphens and with underscores; keep one.")
         named[option] = value
@@ -245,9 +249,9 @@ def _text(action: argparse.Action, value: Any, origin: Origin, inside: str | Non
     if inside is not None and isinstance(value, bool):
         return str(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise _wrong(replace(origin, name=f"{origin.name}{f'.{inside}' if inside else ''}"), _single(value))
-    relative = RELATIVE.get(action.type) if isinstance(value, str) else None
-    return relative(value, origin.file.parent) if relative else str(value)
+        raise _wrong(origin._replace(name=f"{origin.name}{f'.{inside}' if inside else ''}"), _single(value))
+    relative = RELATIVE.get(action.type)
+    return relative(value, origin.file.parent) if relative and isinstance(value, str) else str(value)
 
 
 def _single(value: Any) -> str:

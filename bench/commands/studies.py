@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
   bench studies                           what was searched, and how it stands
-  bench studies rm mnist-cnn              with its trials and results; asks first
+  bench studies rm mnist-cnn              trials and results too; asks first
   bench studies rm mnist-cnn digits-mlp --yes
 """
 

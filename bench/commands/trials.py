@@ -24,11 +24,12 @@ def run(options: argparse.Namespace) -> None:
     from bench.terminal.tables import trials_table
 
     family = load(options.family)
+    study = options.study or f"{dataset_name(options)}-{family.name}"
     with waiting(options, "reading the storage"):
         from bench.store import Store
         from bench.study import outcome
 
-        found = outcome(Store(options.home, options.storage), options.study or f"{dataset_name(options)}-{family.name}")
+        found = outcome(Store(options.home, options.storage), study)
     if options.json:
         wanted = ("number", "state", "params", "val_accuracy", "samples", "seconds", "worker", "reason")
         rows = [{name: trial.to_json()[name] for name in wanted} for trial in found.trials]

@@ -36,7 +36,7 @@ class Run:
 
 @dataclass
 class Worker:
-    state: Literal["starting", "ready", "lost"] = "starting"
+    state: Literal["starting", "ready", "probing", "lost"] = "starting"
     detail: str = ""
     run: Run | None = None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.color import Color
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
@@ -78,26 +78,29 @@ def _sealed_row(sealed: Sealed) -> dict[str, Any]:
     }
 
 
-def datasets_table(home: Path, data_dir: Path | None = None) -> Table:
-    """One line a data set: shape, classes, images in train / validation / test, where it is or how to get it."""
+def datasets_table(home: Path, data_dir: Path | None = None, width: int = 80) -> RenderableType:
+    """One line a data set: shape, classes, images in train / validation / test, where it is or how to get it.
+
+    Below 80 columns it leaves out shape and classes, and says so.
+    """
+    narrow = width < 80
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("data set", no_wrap=True)
-    for title in ("image", "classes"):
+    for title in () if narrow else ("image", "classes"):
         table.add_column(title, no_wrap=True, justify="right")
     table.add_column("train / val / test", no_wrap=True, justify="right")
     table.add_column("where", overflow="fold")
     for row in datasets_json(home, data_dir)["rows"]:
         where = Text(one_line(_short(row["found"]))) if row["found"] else Text(row["how_to_get"], style="dim")
         for sentence in row["warnings"]:
-            where.append(f"\n! {one_line(sentence)}", style="yellow")
+            where.append(f"\n! {one_line(sentence)}", style="bold")
         table.add_row(
             Text(one_line(row["dataset"])),
-            "x".join(map(str, row["image_shape"])),
-            str(row["classes"]),
+            *(() if narrow else ("x".join(map(str, row["image_shape"])), str(row["classes"]))),
             " / ".join(f"{row[part]:,}" for part in ("train", "validation", "test")),
             where,
         )
-    return table
+    return Group(table, Text("Not shown at this width: image, classes.", style="dim")) if narrow else table
 
 
 def _short(path: str) -> str:
@@ -113,7 +116,7 @@ def dataset_page(sealed: Sealed, arrays: Arrays) -> Group:
         f"  {height}x{width}x{channels} {sealed.dtype}, {sealed.classes} classes; {sealed.n_train:,} train, "
         f"{sealed.n_validation:,} validation, {sealed.n_test:,} test (sealed)",
     )
-    notes = [Text(f"! {one_line(sentence)}", style="yellow") for sentence in sealed.warnings]
+    notes = [Text(f"! {one_line(sentence)}", style="bold") for sentence in sealed.warnings]
     split = Text(f"split {sealed.split_fingerprint[:12]}, data {sealed.checksum[:12]}", style="dim")
     return Group(head, *notes, split, Text(), _counts_table(sealed, arrays), Text(), _samples(sealed, arrays))
 

@@ -67,8 +67,8 @@ def _run_sentences(document: Document) -> list[str]:
         return ["So few seeds do not show how runs differ, so that the notebook's single run cannot be judged by them."]
     said = {
         "inside": "inside what one more run of ours allows",
-        "below": "below anything that one more run of ours would give",
-        "above": "above anything that one more run of ours would give",
+        "below": "below what one more run of ours allows",
+        "above": "above what one more run of ours allows",
     }
     return [
         f"{model['family']}: the notebook's {_percent(model['notebook']['test_accuracy'])} % lies "

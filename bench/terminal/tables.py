@@ -13,10 +13,10 @@ from rich.text import Text
 from bench.formats import caption, columns_of, duration, trials_cell
 from bench.ranking import Board
 from bench.records import Trial
-from bench.terminal.sparkline import one_line
-from bench.terminal.summary import short
+from bench.terminal.sparkline import one_line, parameters
 
 WIDE = 110  # columns from which the trials table shows every parameter
+PARAMETERS = 24  # columns that it keeps for them where it is narrow
 
 
 def leaderboard_table(board: Board, width: int) -> RenderableType:
@@ -46,28 +46,35 @@ def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
     left = width
     shown: list[str] = []
     for heading, texts in cells.items():
-        needed = max(cell_len(heading), *map(cell_len, texts)) + 2
+        needed = max(map(cell_len, [heading, *texts])) + 2
         if needed <= left or len(shown) < 3:
             shown.append(heading)
             left -= needed
     return shown
 
 
-def trials_table(trials: Sequence[Trial], width: int) -> Table:
-    """One line a trial; the parameters take what is left of the line."""
+def trials_table(trials: Sequence[Trial], width: int) -> RenderableType:
+    """One line a trial; parameters take what is left of it, whole pairs only. A narrow table drops columns."""
+    columns: dict[str, list[str]] = {
+        "trial": [str(trial.number) for trial in trials],
+        "validation %": ["" if t.val_accuracy is None else f"{100 * t.val_accuracy:.2f}" for t in trials],
+        "state": [one_line(f"{t.state}: {t.reason}" if t.reason else t.state) for t in trials],
+        "time": [f"{trial.seconds.total:.1f} s" for trial in trials],
+        "samples": [f"{trial.samples:,}" for trial in trials],
+        "worker": ["" if trial.worker is None else str(trial.worker) for trial in trials],
+    }
+    shown = [*_fitting(columns, width - PARAMETERS)]
+    room = width - sum(max(map(cell_len, [name, *columns[name]])) + 2 for name in shown)
     table = _table()
-    for heading in ("trial", "validation %", "samples", "time", "worker"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("parameters", no_wrap=width < WIDE, overflow="ellipsis")
-    for trial in trials:
-        accuracy = "" if trial.val_accuracy is None else f"{100 * trial.val_accuracy:.2f}"
-        state = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
-        params = " ".join(f"{name}={short(value)}" for name, value in trial.params.items())
-        worker = "" if trial.worker is None else str(trial.worker)
-        cells = [str(trial.number), accuracy, f"{trial.samples:,}", f"{trial.seconds.total:.1f} s", worker]
-        table.add_row(*cells, Text(one_line(state)), Text(one_line(params)))
-    return table
+    for heading in shown:
+        table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
+    table.add_column("parameters", overflow="fold")
+    for index, trial in enumerate(trials):
+        cells = [Text(columns[heading][index]) for heading in shown]
+        params = parameters(trial.params, None if width >= WIDE else max(room, 1))
+        table.add_row(*cells, Text(one_line(params)))
+    dropped = [heading for heading in columns if heading not in shown]
+    return Group(table, Text(f"Not shown at this width: {', '.join(dropped)}.", style="dim")) if dropped else table
 
 
 def studies_table(rows: Sequence[Mapping[str, Any]], width: int) -> RenderableType:

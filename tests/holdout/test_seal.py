@@ -195,6 +195,22 @@ def test_the_built_in_digits_need_nothing(home):
         assert np.abs(np.bincount(test["y"]) / (np.bincount(test["y"]) + np.bincount(arrays.y)) - 0.2).max() < 0.006
 
 
+def test_what_the_sealer_begins_is_told_apart_from_what_it_warns_of(home, tmp_path, capfd):
+    heard = []
+    path = tiny(tmp_path / "tiny.npz")
+    ensure(home, path, None, pytest.fail, heard.append)
+    assert heard == [f"sealing tiny (file: {path})"]
+    ensure(home, path, None, pytest.fail, pytest.fail)
+    assert capfd.readouterr() == ("", ""), "the caller alone decides what is shown"
+
+
+def test_a_sealer_that_dies_is_quoted(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "filelock.py").write_text("raise RuntimeError('no lock today')")
+    with pytest.raises(DataError, match=r"exit code 1 and no answer.*It last said: RuntimeError: no lock today"):
+        ensure(home, tiny(tmp_path / "tiny.npz"), None)
+
+
 def test_mnist_is_sealed_with_fifty_thousand_training_images(home, mnist_dir):
     sealed = ensure(home, None, mnist_dir, say=pytest.fail)
     assert (sealed.name, sealed.n_train, sealed.n_validation, sealed.n_test) == ("mnist", 50_000, 10_000, 10_000)

@@ -47,6 +47,15 @@ def test_the_table_names_every_data_set_and_how_to_get_it(tmp_path):
     assert "built-in" in text and "50,000 / 10,000 / 10,000" in text and "--data-dir" in text
 
 
+def test_a_narrow_table_leaves_out_columns_and_says_which(tmp_path):
+    raw = io.StringIO()
+    Console(file=raw, width=60).print(datasets.datasets_table(tmp_path, width=60))
+    assert max(len(line.rstrip()) for line in raw.getvalue().splitlines()) <= 60
+    assert "Not shown at this width: image, classes." in raw.getvalue()
+    assert "50,000 / 10,000 / 10,000" in raw.getvalue()
+    assert len(raw.getvalue().splitlines()) < 20, "the last column has room to be read"
+
+
 def test_the_table_shows_where_a_data_set_was_found_and_what_is_odd_about_it(opened, tmp_path):
     (tmp_path / "mnist.npz").write_bytes(b"x")
     rows = datasets.datasets_json(tmp_path / "home", tmp_path)["rows"]

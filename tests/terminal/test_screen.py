@@ -11,7 +11,7 @@ from rich.console import Console
 from bench.records import Finished, Paused, Progressed, Reported, Started, Trial, WorkerChanged
 from bench.terminal.board import Board, telling
 from bench.terminal.drawing import draw
-from bench.terminal.plain import PlainScreen, QuietScreen
+from bench.terminal.plain import MessageScreen, PlainScreen
 from bench.terminal.screen import LiveScreen, open_screen
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -285,6 +285,25 @@ def test_nothing_is_written_while_nothing_changes():
         assert len(console.file.getvalue()) > written
 
 
+def test_a_worker_that_measures_precision_is_shown_to_do_so():
+    board = Board(Clock())
+    board.begin_search("cnn on mnist", 50, [], 2, None)
+    board.apply(WorkerChanged(1, "probing", "CPU"))
+    assert "\n1          probing\n" in text(board)
+
+
+def test_quiet_shows_messages_alone():
+    console = terminal()
+    with open_screen(console, quiet=True) as screen:
+        screen.begin_search("cnn on mnist", 50, [], 2, None)
+        screen(Started(0, params(0), 0, 1000))
+        screen(Finished(trial(0, worker=0)))
+        screen.begin_stage("exam", 1)
+        screen.end_stage()
+        screen.message("the disk is full")
+    assert console.file.getvalue() == "the disk is full\n"
+
+
 def test_after_the_terminal_was_made_narrower_wrapped_lines_are_climbed_over():
     console = terminal(width=100, color_system=None)
     with LiveScreen(console, Clock(), period=None) as screen:
@@ -327,7 +346,7 @@ def test_the_screen_fits_the_console(monkeypatch):
     assert isinstance(open_screen(terminal()), LiveScreen)
     assert isinstance(open_screen(terminal(_environ={"TERM": "dumb"})), PlainScreen)
     assert isinstance(open_screen(Console(file=io.StringIO(), _environ={})), PlainScreen)
-    assert isinstance(open_screen(terminal(), quiet=True), QuietScreen)
+    assert isinstance(open_screen(terminal(), quiet=True), MessageScreen)
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert isinstance(open_screen(Console(file=io.StringIO())), PlainScreen)
 

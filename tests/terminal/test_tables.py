@@ -49,6 +49,16 @@ def test_trials_show_every_state_with_its_reason_and_hostile_text_as_text():
     assert all(cell_len(line) <= 80 for line in render(trials_table(trials, 80)).splitlines())
 
 
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_trials_keep_number_accuracy_and_state_at_every_width(width):
+    params = {"width": 128, "learning_rate": 0.00123456, "optimizer": "adam", "batch_norm": True, "weight_decay": 0.01}
+    text = render(trials_table([Trial(7, "complete", params, 0.98712, 150_000, Phases(train=3.25), 1)], width), width)
+    assert all(cell_len(line.rstrip()) <= width for line in text.splitlines())
+    for expected in ("trial", "validation %", "98.71", "complete", "width=128"):
+        assert expected in text
+    assert ("Not shown at this width: " in text) == (width == 60)
+
+
 def test_studies_and_families_show_hostile_names_as_text():
     row = {
         "study": HOSTILE,
