@@ -258,7 +258,7 @@ FAMILY = Family("broken", SearchSpace({{"epochs": Int(1, 9)}}), build, {referenc
     [
         ("raise RuntimeError('no model today')", "RuntimeError: no model today (FILE, line 10)"),
         ("sys.exit(1)", "SystemExit: 1 (FILE, line 10)"),
-        ("os._exit(0)", "FILE: worker 0 ended with exit code 0"),
+        ("os._exit(0)", "Family 'broken': worker 0 ended with exit code 0"),
         ("return None", "build must return a Keras model with its input and output shapes, not None"),
         (
             "k = keras.layers; return keras.Sequential([keras.Input(image_shape), k.Flatten(), k.Dense(classes + 1)])",
