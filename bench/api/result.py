@@ -167,9 +167,10 @@ class SearchResult:
         from bench import models
         from bench.data.sealed import Sealed
 
-        if self._family is None:
+        folder = self.home / "cache" / manifest["data_id"]
+        if self._family is None or not (folder / "seal.json").is_file():
             return {}
-        sealed = Sealed.load(self.home / "cache" / manifest["data_id"])
+        sealed = Sealed.load(folder)
         return models.custom_objects_of(self._family, manifest["config"], sealed.image_shape, sealed.classes)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -63,7 +63,7 @@ def test_the_best_model_scores_what_is_stored(result):
     (sealed,) = sealed_in(result.home)
     model = result.best_model()
     with np.load(sealed.test_path) as test, np.load(model_of(result).with_name("predictions.npz")) as stored:
-        found = np.asarray(model(test["x"].astype(np.float32) / 255, training=False)).argmax(axis=1)
+        found = np.asarray(model(test["x"].astype(np.float32) * np.float32(1 / 255), training=False)).argmax(axis=1)
         np.testing.assert_array_equal(found, stored["probabilities"][0].argmax(axis=1))
     assert result.best_config["width"] == model.layers[2].units
 

@@ -8,6 +8,10 @@ import sys
 import optuna
 import pytest
 
+from bench.family import load
+from bench.records import Finished, Started, Trial
+from bench.store import Store
+
 HOSTILE = "~~~~\n</code><img src=x onerror=alert(1)> [x](javascript:alert(1)) `a` |b| http://evil.example \x1b[31mred"
 
 
@@ -32,11 +36,12 @@ def searched(search, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     subprocess.run(search(home, 6), check=True, capture_output=True)
     url = f"sqlite:///{home / 'bench.db'}"
-    study = optuna.load_study(study_name="digits-mlp", storage=url)
-    trial = study.ask()
-    record = {"params": {}, "reason": "error", "detail": HOSTILE, "worker": 0, "seed": 3, "samples": 1000}
-    trial.set_user_attr("bench", json.dumps(record))
-    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    store, family = Store(home), load("mlp")
+    writer = store.writer("digits-mlp", family.space)
+    params = dict(family.reference)
+    writer(Started(6, params, 0, 1000))
+    writer(Finished(Trial(6, "failed", params, None, 1000, worker=0, reason="error", detail=HOSTILE, seed=3)))
+    store.close()
     foreign = optuna.create_study(study_name="foreign", storage=url)
     trial = foreign.ask({"kind": optuna.distributions.CategoricalDistribution(["=cmd()", "b"])})
     attached = json.dumps({"artifact_id": "0-0", "filename": "x.html", "mimetype": "text/html", "encoding": None})

@@ -47,7 +47,8 @@ def dashboard(home):
         assert lines[-1]
     yield json.loads("".join(lines))["url"].removesuffix("/dashboard/")
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 def until(browser, condition):
