@@ -99,7 +99,12 @@ class SearchResult:
         """
         import pandas as pd
 
-        names = list(self.outcome.settings["space"])
+        # As they were declared; a frozen space is kept in the order of the alphabet.
+        names = list(
+            dict.fromkeys(
+                name for params in (*(t.params for t in self.trials), self.outcome.settings["space"]) for name in params
+            )
+        )
         rows = [
             {
                 "number": trial.number,
