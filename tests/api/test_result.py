@@ -28,7 +28,7 @@ def test_a_frame_has_a_row_a_trial_and_a_column_a_parameter(result):
     frame = result.to_frame()
     assert list(frame.index) == [0, 1, 2, 3]
     assert frame.index.name == "number"
-    assert {*frame.columns[-2:]} == {"params_width", "params_epochs"}
+    assert list(frame.columns[-2:]) == ["params_width", "params_epochs"]
     assert frame.loc[0, "params_width"] == 16
     assert frame["val_accuracy"].max() == result.best.val_accuracy
 
