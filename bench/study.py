@@ -121,6 +121,9 @@ def search(
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
         settings = accept(request.study, request.family, request.accept, settings, store)
         frozen.check(request.study, settings, _code(request.family))
+    else:
+        # What the sampler needs and lacks shall not be learned after a study was frozen with it.
+        OptunaProposer(request.family.space, request.sampler or "tpe", request.seed or 0)
     started = pool()
     _rehearse(request.family, started, stop_asked)
     if settings is None:

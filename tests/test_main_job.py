@@ -1,5 +1,6 @@
 """The main job from the command line, on real digits: search, final, leaderboard, and doing it again."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -275,6 +276,16 @@ def test_a_family_that_cannot_be_built_is_said_once_and_leaves_no_study(tmp_path
     assert said.replace("FILE", str(family)) in run.stderr
     assert "Traceback" not in run.stderr
     assert len([line for line in run.stderr.splitlines() if "trial" in line and "failed" in line]) == 0
+    assert document(tmp_path, "studies")["rows"] == []
+
+
+@pytest.mark.parametrize(("options", "code", "said"), [(["gp"], 2, "pip install torch"), (["grid"], 3, "A grid over")])
+def test_a_sampler_that_cannot_serve_leaves_no_study_behind(tmp_path, options, code, said):
+    if options == ["gp"] and importlib.util.find_spec("torch"):
+        pytest.skip("torch is installed, so that nothing is missing")
+    run = bench(tmp_path, "search", "mlp", "--dataset", "digits", "--sampler", *options, check=False)
+    assert run.returncode == code
+    assert said in run.stderr
     assert document(tmp_path, "studies")["rows"] == []
 
 

@@ -64,6 +64,7 @@ class OptunaProposer:
     Raises:
         UsageError: no such sampler.
         MissingPackage: its package is not installed; with the pip line.
+        SpaceError: a grid over the space would be too large.
     """
 
     def __init__(self, space: SearchSpace, sampler: str, seed: int, reference: Config | None = None) -> None:
@@ -72,6 +73,8 @@ class OptunaProposer:
         package = NEEDS.get(sampler)
         if package and importlib.util.find_spec(package) is None:
             raise MissingPackage(f"The sampler {sampler!r} needs {package}: python -m pip install {package}")
+        if sampler == "grid":
+            _grid(space)
         self._space, self._sampler, self._seed, self._reference = space, sampler, seed, reference
         self._asked: dict[int, Config] = {}
         self._told: dict[int, Trial] = {}

@@ -10,7 +10,7 @@ from bench.family import Family, load
 from bench.space import Int, SearchSpace
 from bench.training.budget import Batches
 from bench.training.interface import Data, Diverged, Recipe
-from bench.training.tensorflow import FitTrainer, TensorFlowTrainer, make_optimizer, make_trainer
+from bench.training.tensorflow import FitTrainer, TensorFlowTrainer, count_parameters, make_optimizer, make_trainer
 
 keras = pytest.importorskip("keras")
 
@@ -92,6 +92,15 @@ def test_a_run_of_epochs_that_the_batch_does_not_divide_ends_with_a_full_batch()
     trainer = make_trainer(family, {**family.reference, **SMALL, "batch_size": 50, "epochs": 1}, data, 0, "float32")
     trainer.advance(10**9, lambda samples, loss: None)
     assert trainer.samples == 200  # 192 images, four batches of 50
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp_dropout", "cnn"])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3)])
+def test_every_built_in_family_builds_at_both_ends_of_its_space(name, shape):
+    family = load(name)
+    ends = [family.space.walk(lambda _, domain, share=share: domain.at(share)) for share in (0.0, 1.0)]
+    small, large = (count_parameters(family, config, shape, 10) for config in ends)
+    assert 0 < small < large
 
 
 @pytest.mark.parametrize("name", ["mlp", "mlp_dropout", "cnn"])
