@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from bench import statistics
 from bench.errors import ShapeError
+from bench.ranking import wilson
 
 Integers = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.float64]
@@ -114,18 +115,13 @@ def _errors(label: int, wrong: npt.NDArray[np.bool_]) -> ClassErrors:
 
 
 def _interval(rate: float, wrong: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    from scipy import stats
-    from statsmodels.stats.proportion import proportion_confint
-
-    effective, alpha = float(wrong.shape[1]), 1 - statistics.CONFIDENCE
-    if wrong.shape[1] > 1:  # of a single image no variance can be estimated
-        known = statistics.estimate(wrong)
-        if known.standard_error > 0:
-            effective = min(effective, rate * (1 - rate) / known.standard_error**2)
-            # statsmodels takes a level and makes a normal quantile of it; this level makes it Student's.
-            alpha = float(2 * stats.norm.sf(stats.t.isf(alpha / 2, known.df)))
-    low, high = proportion_confint(rate * effective, effective, alpha, method="wilson")
-    return max(0.0, float(low)), min(1.0, float(high))
+    seeds, images = wrong.shape
+    # Of a single image, or without any disagreement, no variance can be estimated.
+    if seeds == 1 or images == 1 or rate in (0.0, 1.0):
+        return wilson(rate, images)
+    known = statistics.estimate(wrong)
+    effective = rate * (1 - rate) / known.standard_error**2 if known.standard_error > 0 else images
+    return wilson(rate, min(effective, images), statistics.t_quantile(known.df))
 
 
 def _check(labels: Integers, predicted: Integers, classes: int) -> None:
