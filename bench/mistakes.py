@@ -120,8 +120,9 @@ def _interval(rate: float, wrong: npt.NDArray[np.bool_]) -> tuple[float, float]:
     if seeds == 1 or images == 1 or rate in (0.0, 1.0):
         return wilson(rate, images)
     known = statistics.estimate(wrong)
-    effective = rate * (1 - rate) / known.standard_error**2 if known.standard_error > 0 else images
-    return wilson(rate, min(effective, images), statistics.t_quantile(known.df))
+    if known.standard_error**2 * images <= rate * (1 - rate):
+        return wilson(rate, images)
+    return wilson(rate, rate * (1 - rate) / known.standard_error**2, statistics.t_quantile(known.df))
 
 
 def _check(labels: Integers, predicted: Integers, classes: int) -> None:

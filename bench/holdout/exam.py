@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +31,7 @@ from bench.carried import Carried
 from bench.data.sealed import Sealed
 from bench.disk import patiently
 from bench.errors import BenchError, Interrupted, RecordError, SealError
-from bench.files import sha256, write_atomic
+from bench.files import sha256, write_atomic, write_json
 from bench.holdout import ledger
 from bench.records import Final
 from bench.training.imports import only_what_is_needed
@@ -36,6 +39,7 @@ from bench.workers import orphans
 
 BATCH = 500
 AGAIN = "Run `bench final` again, which trains the seeds anew."
+SERVING_SECONDS = 60  # a measurement that takes longer is given up
 
 
 def sit(
@@ -266,7 +270,21 @@ def main() -> None:
         answer: dict[str, Any] = {}
     except BenchError as error:
         answer = {"error": str(error)}
-    print(json.dumps(answer))
+    print(json.dumps(answer), flush=True)
+    if "error" not in answer:
+        _measure_serving(Path(ticket["folder"]))
+
+
+def _measure_serving(folder: Path) -> None:
+    """Write serving.json. The answer has been given: whatever happens here, the result stands."""
+    os.dup2(2, 1)  # the answer stays the last line of stdout
+    signal.alarm(SERVING_SECONDS)  # ends the process
+    try:
+        from bench.training.serving import measure
+
+        write_json(folder / "serving.json", measure(folder / "model.keras"))
+    except Exception:
+        traceback.print_exc()
 
 
 if __name__ == "__main__":
