@@ -9,7 +9,7 @@ from typing import Any
 from bench import edges
 from bench.data.sealed import Sealed
 from bench.errors import NoTrialSucceeded, UsageError
-from bench.records import Final, Manifest, Phases, Trial
+from bench.records import Final, Phases, Trial
 from bench.results import Predictions
 from bench.snippet import snippet
 from bench.space import restore
@@ -29,7 +29,7 @@ class Tested:
     """
 
     final: Final
-    manifest: Manifest
+    manifest: Mapping[str, Any]
     predictions: Predictions
     curves: Sequence[Mapping[str, Any]] | None
     serving: Mapping[str, Any] | None
@@ -66,7 +66,7 @@ def portrait(study: Searched, tested: Tested | None, number: int | None, named: 
         NoTrialSucceeded: no number was given, and no trial is complete.
     """
     trial = _chosen(study, tested, number)
-    own = tested if tested is not None and tested.manifest.trial == trial.number else None
+    own = tested if tested is not None and tested.manifest["trial"] == trial.number else None
     settings, sealed = study.settings, study.sealed
     best = _best(study.trials)
     return {
@@ -151,8 +151,8 @@ def _chosen(study: Searched, tested: Tested | None, number: int | None) -> Trial
             there = f"0 to {max(by_number)}" if by_number else "none yet"
             raise UsageError(f"Study {study.name!r} has no trial {number}; its trials are {there}.")
         return by_number[number]
-    if tested is not None and tested.manifest.trial in by_number:
-        return by_number[tested.manifest.trial]
+    if tested is not None and tested.manifest["trial"] in by_number:
+        return by_number[tested.manifest["trial"]]
     best = _best(study.trials)
     if best is None:
         raise NoTrialSucceeded(
@@ -168,7 +168,7 @@ def _final(tested: Tested | None) -> dict[str, Any] | None:
     final = tested.final
     return {
         "id": final.id,
-        "trial": tested.manifest.trial,
+        "trial": tested.manifest["trial"],
         "created": final.created,
         "test_accuracy": final.test_accuracy,
         "ci95": list(final.ci95),

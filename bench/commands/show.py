@@ -6,44 +6,59 @@ import argparse
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.common import console, dataset_name, print_json
-from bench.commands.options import add_study
+from bench.commands.common import console, dataset_name, print_json, waiting
+from bench.commands.options import add_study, whole
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.portrait import Tested
     from bench.study import Outcome
 
+EXAMPLES = """
+  bench show cnn                          the final's winner, else the best trial
+  bench show cnn --trial 12 --timing      one trial; where the search's time went
+  bench show cnn --dataset digits --json
+"""
+
 
 def arguments(show: argparse.ArgumentParser) -> None:
-    show.add_argument("family", metavar="FAMILY")
+    show.add_argument("family", metavar="FAMILY", help="a name, or a path of a family file")
     add_study(show)
-    show.add_argument("--trial", type=int, metavar="N", help="this trial (default: the final's winner, else the best)")
+    show.add_argument(
+        "--trial", type=whole, metavar="N", help="this trial (default: the final's winner, else the best)"
+    )
     show.add_argument("--timing", action="store_true", help="where the time of the search went")
 
 
 def run(options: argparse.Namespace) -> None:
-    from bench.data.sealed import sealed_in
     from bench.family import load
-    from bench.portrait import Searched, portrait
-    from bench.store import Store
-    from bench.study import outcome
     from bench.terminal.portrait import draw
 
     family = load(options.family)
-    with closing(Store(options.home, options.storage)) as store:
-        found = outcome(store, options.study or f"{dataset_name(options)}-{family.name}")
-    settings = found.settings
-    if family.name != settings["family"]:
-        raise UsageError(f"Study {found.study!r} searched {settings['family']!r}, not {family.name!r}.")
-    data = [sealed for sealed in sealed_in(options.home) if sealed.checksum == settings["data_checksum"]]
-    study = Searched(found.study, settings, found.trials, found.seconds, data[0] if data else None)
-    document = portrait(study, _tested(options, found), options.trial, options.family)
+    name = options.study or f"{dataset_name(options)}-{family.name}"
+    with waiting(options, "reading the study"):
+        document = _document(options, family.name, name)
     if options.json:
         print_json(document)
     else:
         out = console()
         out.print(draw(document, out.width, timing=options.timing, ascii_only=not out.encoding.startswith("utf")))
+
+
+def _document(options: argparse.Namespace, family: str, name: str) -> dict[str, Any]:
+    from bench.data.sealed import sealed_in
+    from bench.portrait import Searched, portrait
+    from bench.store import Store
+    from bench.study import outcome
+
+    with closing(Store(options.home, options.storage)) as store:
+        found = outcome(store, name)
+    settings = found.settings
+    if family != settings["family"]:
+        raise UsageError(f"Study {name!r} searched {settings['family']!r}, not {family!r}.")
+    data = [sealed for sealed in sealed_in(options.home) if sealed.checksum == settings["data_checksum"]]
+    study = Searched(name, settings, found.trials, found.seconds, data[0] if data else None)
+    return portrait(study, _tested(options, found), options.trial, options.family)
 
 
 def _tested(options: argparse.Namespace, found: Outcome) -> Tested | None:
@@ -61,6 +76,11 @@ def _tested(options: argparse.Namespace, found: Outcome) -> Tested | None:
     if not finals:
         return None
     final = finals[-1]
-    curves: Any = results.read_beside(home, final, "curves.json")
-    serving: Any = results.read_beside(home, final, "serving.json")
-    return Tested(final, results.read_manifest(home, final), results.read_predictions(home, final), curves, serving)
+    where = results.folder(home, final.dataset, final.family, final.id)
+    return Tested(
+        final,
+        results.read_manifest(where),
+        results.read_predictions(home, final),
+        results.read_beside(where, "curves.json"),
+        results.read_beside(where, "serving.json"),
+    )

@@ -140,8 +140,8 @@ def _lock(home: Path, manifest_id: str) -> FileLock:
     return FileLock(folder / f"exam-{manifest_id}.lock")
 
 
-def examine(ticket: dict[str, Any]) -> None:
-    """The examiner's own work; see the module's docstring for the order."""
+def examine(ticket: dict[str, Any]) -> Any:
+    """The examiner's own work; see the module's docstring for the order. Returns the first seed's model."""
     home, folder, sealed = Path(ticket["home"]), Path(ticket["folder"]), Sealed.load(Path(ticket["sealed"]))
     manifest = json.loads(_checked_manifest(folder / "manifest.json", ticket["manifest_sha256"]))
     if manifest["data_checksum"] != sealed.checksum:
@@ -184,6 +184,7 @@ def examine(ticket: dict[str, Any]) -> None:
     write(lambda: results.write_final(home, final))
     write(lambda: results.update_comparisons(home, manifest["dataset"]))
     results.drop_models(home, manifest["dataset"])
+    return trained[0]
 
 
 def _record(manifest: dict[str, Any], ticket: dict[str, Any], correct: Any, predictions_sha256: str) -> Final:
@@ -266,23 +267,23 @@ def main() -> None:
     ticket = json.load(sys.stdin)
     try:
         with _lock(Path(ticket["home"]), Path(ticket["folder"]).name):
-            examine(ticket)
+            model = examine(ticket)
         answer: dict[str, Any] = {}
     except BenchError as error:
         answer = {"error": str(error)}
     print(json.dumps(answer), flush=True)
     if "error" not in answer:
-        _measure_serving(Path(ticket["folder"]))
+        _measure_serving(model, Path(ticket["folder"]))
 
 
-def _measure_serving(folder: Path) -> None:
+def _measure_serving(model: Any, folder: Path) -> None:
     """Write serving.json. The answer has been given: whatever happens here, the result stands."""
     os.dup2(2, 1)  # the answer stays the last line of stdout
     signal.alarm(SERVING_SECONDS)  # ends the process
     try:
         from bench.training.serving import measure
 
-        write_json(folder / "serving.json", measure(folder / "model.keras"))
+        write_json(folder / "serving.json", measure(model, folder / "model.keras"))
     except Exception:
         traceback.print_exc()
 

@@ -43,13 +43,20 @@ def heat(
     if label < 4:
         return None
     text = Text(no_wrap=True)
-    text.append(set_cell_size("true", label) + "".join(f"{head:>{each - 1}} " for head in heads).rstrip(), "dim")
+    text.append(set_cell_size("true", label) + " ".join(_right(head, each - 1) for head in heads), "dim")
     for index, row in enumerate(cells):
         text.append("\n" + set_cell_size(cut(names[index], label - 1, ascii_only=ascii_only), label), "dim")
         images = sum(matrix[index])
         for column, cell in enumerate(row):
-            text.append(f"{cell:>{each - 1}} ", _style(matrix[index][column], images, column == index))
+            text.append(
+                _right(cell, each - 1) + (" " if column + 1 < len(row) else ""),
+                _style(matrix[index][column], images, column == index),
+            )
     return text
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - cell_len(text)) + text
 
 
 def _style(value: float, images: float, right: bool) -> str:

@@ -1,4 +1,4 @@
-"""`bench show` in a terminal: sections with short headings, the most important first; two columns where there is room."""
+"""`bench show` in a terminal: sections with short headings, the most important first, side by side where that fits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def draw(document: Document, width: int, *, timing: bool = False, ascii_only: bo
         body: list[RenderableType] = [grid]
     else:
         body = [_stacked([first[0], *second[:2], *first[1:], *second[2:]])]
-    return Group(sections.header(width), "", *body, "", sections.code())
+    return Group(sections.header(), "", *body, sections.code())
 
 
 def _stacked(sections: Sequence[RenderableType]) -> RenderableType:
@@ -52,7 +52,7 @@ class _Sections:
     def __init__(self, document: Document, width: int, ascii_only: bool) -> None:
         self.document, self.width, self.ascii_only = document, width, ascii_only
 
-    def header(self, width: int) -> RenderableType:
+    def header(self) -> RenderableType:
         document, trial, final = self.document, self.document["trial"], self.document["final"]
         trials = document["trials"]
         title = Text(one_line(f"{document['family']} on {document['dataset']}"), "bold")
@@ -68,7 +68,7 @@ class _Sections:
             low, high = final["ci95"]
             lines.append(
                 Text(
-                    f"test accuracy {percent(final['test_accuracy'])} (95 % interval {100 * low:.2f} to "
+                    f"test accuracy {percent(final['test_accuracy'])} ({100 * low:.2f} to "
                     f"{100 * high:.2f}), {count(final['errors'])} errors a seed, mean of {final['seeds']} seeds",
                     "bold",
                 )
@@ -94,7 +94,7 @@ class _Sections:
             more = document["trials"]["total"] - final["trials"]
             yield f"{more} trials were added since that test; `bench final` chooses and tests anew."
         if final and best is not None and best != number:
-            yield f"Trial {best} was best in the search; over fresh seeds {number} was chosen (--trial {best} shows it)."
+            yield f"Trial {best} was best in the search; over fresh seeds {number} was. --trial {best} shows the other."
         if other:
             yield f"The final of this study tested trial {other['trial']}; what it measured is shown with that one."
 
@@ -126,7 +126,7 @@ class _Sections:
             what = f"on {self._images(found)}"
         pairs = self.document["confused_pairs"]
         said = ", ".join(
-            f"{pair['true']} as {pair['predicted']} {count(pair['images'])}"
+            f"{pair['true']} as {pair['predicted']} ({count(pair['images'])})"
             for pair in pairs[: self._most_pairs(found)]
         )
         lines = [Text(one_line(f"most confused: {said}"))] if pairs else [Text("No image was confused.")]
@@ -152,7 +152,7 @@ class _Sections:
         for row in rows[:MOST_ROWS]:
             low, high = row["ci95"]
             interval = Text(f"{100 * low:.1f} to {100 * high:.1f}", "dim")
-            cells = (f"{row['images']:,}", count(row["errors"], ascii_only=self.ascii_only), f"{100 * row['rate']:.2f}")
+            cells = (f"{row['images']:,}", count(row["errors"]) if row["errors"] else "0", f"{100 * row['rate']:.2f}")
             table.add_row(Text(one_line(row["name"])), *cells, interval)
         rest = [Text(f"and {len(rows) - MOST_ROWS} classes with fewer", "dim")] if len(rows) > MOST_ROWS else []
         return Group(_heading("Errors by class", "hardest first"), table, *rest)
@@ -164,14 +164,15 @@ class _Sections:
             return Group(head, Text(one_line(found["problem"])))
         level = f"after {found['samples']:,} samples" if found["samples"] is not None else "at their end"
         names = max(len(one_line(row["name"])) for row in found["rows"])
-        room = min(max(self.width - names - 20, 5), LONGEST_BAR)
+        room = min(max(self.width - names - 22, 5), LONGEST_BAR)
         table = Table.grid(padding=(0, 2, 0, 0))
+        for justify in ("left", "right", "left", "left"):
+            table.add_column(justify=justify)
         for row in found["rows"]:
             done, _ = bar(row["share"], room, ascii_only=self.ascii_only)
             style = "" if row["clear"] else "dim"
-            share, bars = Text(f"{100 * row['share']:.0f} %", style, justify="right"), Text(done, style)
-            bars.append("" if row["clear"] else " chance?" if done else "chance?")
-            table.add_row(Text(one_line(row["name"]), style), share, bars)
+            cells = (f"{100 * row['share']:.0f} %", "" if row["clear"] else "chance?", done)
+            table.add_row(*(Text(text, style) for text in (one_line(row["name"]), *cells)))
         note = f"PED-ANOVA over {found['trials']} trials; {found['reached']} of them judged {level}."
         doubt = " 'chance?': shuffled trials give as much in more than one case of twenty."
         return Group(head, table, Text(note + doubt, "dim"))

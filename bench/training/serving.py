@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,17 +16,17 @@ SECONDS = 0.2  # spent on each batch size, after one pass that compiles and one 
 FEWEST, MOST = 5, 200  # passes of each batch size
 
 
-def measure(path: Path) -> dict[str, Any]:
+def measure(model: Any, path: Path) -> dict[str, Any]:
     """The median over passes, for one image and for a batch of 128; images are random, for time does not hang on them.
 
     Args:
-        path: a model as Keras saves it; layers of the family's own must be registered.
+        model: a Keras model that is loaded.
+        path: the file that it was loaded from, or a copy.
 
     Returns:
         schema, device, threads (where TensorFlow chooses, one a core), model_bytes, and latency: images, seconds (the
         median pass over all of them), passes.
     """
-    model = keras.models.load_model(path, compile=False, safe_mode=True)
     shape = tuple(model.input_shape[1:])
     forward = tf.function(lambda x: model(x, training=False), autograph=False)
     images = tf.constant(np.random.default_rng(0).random((max(BATCHES), *shape), np.float32))
