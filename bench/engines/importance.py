@@ -84,9 +84,8 @@ def importance(space: SearchSpace, trials: Sequence[Trial]) -> Importance:
         for name, value in divergences.items():
             above[name] += by_chance[name] >= value
     clear = tuple(name for name, count in above.items() if (count + 1) / (SHUFFLES + 1) <= 0.05)
-    return Importance(
-        len(judged), reached, samples, {name: value / total for name, value in divergences.items()}, clear, None
-    )
+    order = sorted(divergences, key=lambda name: (-divergences[name], name))
+    return Importance(len(judged), reached, samples, {name: divergences[name] / total for name in order}, clear, None)
 
 
 def _levels(trials: Sequence[Trial]) -> list[float]:

@@ -69,7 +69,7 @@ class _Sections:
             lines.append(
                 Text(
                     f"test accuracy {percent(final['test_accuracy'])} ({100 * low:.2f} to "
-                    f"{100 * high:.2f}), {count(final['errors'])} errors a seed, mean of {final['seeds']} seeds",
+                    f"{100 * high:.2f}), {final['errors']:.1f} errors a seed, mean of {final['seeds']} seeds",
                     "bold",
                 )
             )
@@ -120,7 +120,7 @@ class _Sections:
         if found is None:
             return Group(_heading("Confusion"), Text("Not known: nothing was kept of this trial's answers.", "dim"))
         matrix = heat(found["matrix"], found["classes"], self.width, ascii_only=self.ascii_only)
-        what = f"on {self._images(found)}; rows are true, columns predicted"
+        what = f"on {self._images(found)}; one row a true class"
         if matrix is None:
             matrix = Text(f"{len(found['classes'])} classes do not fit as a matrix; the confused pairs are below.")
             what = f"on {self._images(found)}"
