@@ -227,9 +227,13 @@ def validation_board(dataset: str, studies: Sequence[Mapping[str, Any]]) -> Boar
     return Board(dataset, None, tuple(rows), (note,) if rows else (), VALIDATION_COLUMNS)
 
 
-def wilson(accuracy: float, images: int) -> tuple[float, float]:
-    """95 % score interval of a proportion; Wilson 1927."""
-    z2 = Z95**2
+def wilson(accuracy: float, images: float, z: float = Z95) -> tuple[float, float]:
+    """95 % score interval of a proportion; Wilson 1927.
+
+    Args:
+        z: the two-sided 95 % quantile of what the estimate's error is distributed as.
+    """
+    z2 = z**2
     centre = (accuracy + z2 / (2 * images)) / (1 + z2 / images)
-    half = Z95 / (1 + z2 / images) * math.sqrt(accuracy * (1 - accuracy) / images + z2 / (4 * images**2))
+    half = z / (1 + z2 / images) * math.sqrt(accuracy * (1 - accuracy) / images + z2 / (4 * images**2))
     return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,5 +1,5 @@
-"""The stored results on disk: results/<dataset>/<family>/<id>/ with manifest.json, result.json, predictions.npz, curves
-and model, and comparisons.json beside the families. Printing reads stored numbers; numpy is imported only to compare.
+"""The stored results on disk: results/<dataset>/<family>/<id>/ with manifest.json, result.json, predictions.npz,
+curves, model and serving.json; comparisons.json beside the families. Printing reads stored numbers; numpy compares.
 """
 
 from __future__ import annotations
@@ -81,6 +81,20 @@ def read_manifest(where: Path) -> dict[str, Any]:
             f"{where / 'manifest.json'} does not read back: {error}. Move {where} away and run `bench final` again."
         ) from None
     return document
+
+
+def read_beside(where: Path, name: str) -> Any:
+    """A JSON document that stands beside a result and that no number rests on; None where there is none.
+
+    Raises:
+        RecordError: it does not read back.
+    """
+    try:
+        return json.loads((where / name).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{where / name} does not read back: {error}. Delete it; no result rests on it.") from None
 
 
 def read_finals(home: Path, dataset: str | None = None) -> list[Final]:

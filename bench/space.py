@@ -253,6 +253,29 @@ class SearchSpace:
         return {name: _describe(declared) for name, declared in self.domains.items()}
 
 
+def restore(description: Mapping[str, Any]) -> SearchSpace:
+    """The space that `SearchSpace.describe` described, as a study keeps it; parents come first."""
+    left, domains = dict(description), dict[str, Any]()
+    while left:
+        ready = [name for name, described in left.items() if described.get("when") not in left]
+        if not ready:
+            raise SpaceError("The search space is not usable:", [f"{name!r} depends on itself" for name in left])
+        domains |= {name: _restored(left.pop(name)) for name in ready}
+    return SearchSpace(domains)
+
+
+def _restored(described: Mapping[str, Any]) -> Domain | When | Fixed:
+    if "when" in described:
+        domain: Any = _restored(described["domain"])
+        return When(described["when"], tuple(described["in"]), domain)
+    if "fixed" in described:
+        return Fixed(described["fixed"])
+    if "choice" in described:
+        return Choice(*described["choice"])
+    low, high = described.get("int") or described["float"]
+    return Int(low, high, described["log"]) if "int" in described else Float(low, high, described["log"])
+
+
 def fingerprint(description: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of what `SearchSpace.describe` gave, read back from JSON or not."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
@@ -350,7 +373,7 @@ def _fix(domain: Domain, text: str) -> Fixed:
 
 def _rerange(domain: Domain, text: str) -> Domain:
     if isinstance(domain, Choice):
-        return Choice(*(_parse_like(domain, part.strip()) for part in text.split(",")))
+        return Choice(*(_option(domain, part.strip()) for part in text.split(",")))
     parts = text.split(":")
     if len(parts) != 2:
         raise ValueError("a range is written low:high, for example 1e-4:1e-2")
@@ -361,6 +384,19 @@ def _rerange(domain: Domain, text: str) -> Domain:
     if problems:
         raise ValueError("; ".join(problems))
     return changed
+
+
+def _option(domain: Choice, text: str) -> Value:
+    """An option as typed. Where all are numbers another number will do: a list of them stands for a range."""
+    kinds = {type(option) for option in domain.options}
+    if not kinds or not kinds <= {int, float}:
+        return _parse_like(domain, text)
+    least, most = min(map(_number, domain.options)), max(map(_number, domain.options))
+    number = _parse_like(Int(0, 1) if kinds == {int} else Float(least, most), text)
+    if least > 0 >= _number(number):
+        raise ValueError(f"must be positive, as in {domain}, not {text!r}")
+    # Of equal numbers the option as declared: 1 and 1.0 would be two options.
+    return next((option for option in domain.options if option == number), number)
 
 
 def _describe(declared: Domain | When | Fixed) -> dict[str, Any]:

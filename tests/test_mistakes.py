@@ -48,15 +48,27 @@ def test_one_seed_has_wilsons_interval_on_the_images_of_the_class():
         assert found.ci95 == pytest.approx(wilson(found.rate, found.images), abs=1e-9)
 
 
-def test_several_seeds_have_wilsons_interval_with_the_crossed_variance_in_place_of_the_binomial_one():
-    labels, predicted = some_answers(accuracy=0.7)
-    for found in class_errors(labels, predicted, 5):
+def test_seeds_that_differ_widen_the_interval_as_the_crossed_model_says():
+    generator = np.random.default_rng(3)
+    labels = generator.integers(0, 3, 600)
+    skill = np.array([[0.95], [0.85], [0.7], [0.9]])  # of each seed
+    predicted = np.where(generator.random((4, 600)) < skill, labels, (labels + 1) % 3)
+    for found in class_errors(labels, predicted, 3):
         known = statistics.estimate(predicted[:, labels == found.label] != found.label)
-        n = min(found.images, found.rate * (1 - found.rate) / known.standard_error**2)
+        n = found.rate * (1 - found.rate) / known.standard_error**2
         z = t.ppf(0.975, known.df)
         centre = (found.rate + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * math.sqrt(found.rate * (1 - found.rate) / n + z**2 / (4 * n**2))
+        assert n < found.images
         assert found.ci95 == pytest.approx((centre - half, centre + half), rel=1e-6)
+        low, high = wilson(found.rate, found.images)
+        assert found.ci95[0] < low < high < found.ci95[1]
+
+
+def test_seeds_that_err_apart_are_not_taken_for_more_images():
+    labels, predicted = some_answers(accuracy=0.7)
+    for found in class_errors(labels, predicted, 5):
+        assert found.ci95 == pytest.approx(wilson(found.rate, found.images))
 
 
 def test_the_same_errors_in_every_seed_count_once():

@@ -1,9 +1,11 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import SpaceError
-from bench.space import Choice, Fixed, Float, Int, SearchSpace, When, fingerprint
+from bench.space import Choice, Fixed, Float, Int, SearchSpace, When, fingerprint, restore
 
 SPACE = SearchSpace(
     {
@@ -135,3 +137,12 @@ def test_shares_run_through_a_range_from_bound_to_bound(domain):
 def test_shares_give_every_option_and_every_whole_number_its_part():
     assert [Choice("a", "b").at(share) for share in (0.0, 0.49, 0.5, 1.0)] == ["a", "a", "b", "b"]
     assert [Int(1, 4).at((k + 0.5) / 4) for k in range(4)] == [1, 2, 3, 4]
+
+
+def test_a_space_is_restored_from_what_a_study_keeps_of_it_whose_names_are_sorted():
+    stored = json.loads(json.dumps(SPACE.describe(), sort_keys=True))
+    space = restore(stored)
+    assert space.describe() == SPACE.describe()
+    assert space.domains == SPACE.domains
+    fixed = SPACE.override({"width": "32"})
+    assert restore(fixed.describe()).domains == fixed.domains

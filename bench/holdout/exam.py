@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +31,7 @@ from bench.carried import Carried
 from bench.data.sealed import Sealed
 from bench.disk import patiently
 from bench.errors import BenchError, Interrupted, RecordError, SealError
-from bench.files import sha256, write_atomic
+from bench.files import sha256, write_atomic, write_json
 from bench.holdout import ledger
 from bench.records import Final
 from bench.training.imports import only_what_is_needed
@@ -36,6 +39,7 @@ from bench.workers import orphans
 
 BATCH = 500
 AGAIN = "Run `bench final` again, which trains the seeds anew."
+SERVING_SECONDS = 60  # a measurement that takes longer is given up
 
 
 def sit(
@@ -136,8 +140,8 @@ def _lock(home: Path, manifest_id: str) -> FileLock:
     return FileLock(folder / f"exam-{manifest_id}.lock")
 
 
-def examine(ticket: dict[str, Any]) -> None:
-    """The examiner's own work; see the module's docstring for the order."""
+def examine(ticket: dict[str, Any]) -> Any:
+    """The examiner's own work; see the module's docstring for the order. Returns the first seed's model."""
     home, folder, sealed = Path(ticket["home"]), Path(ticket["folder"]), Sealed.load(Path(ticket["sealed"]))
     manifest = json.loads(_checked_manifest(folder / "manifest.json", ticket["manifest_sha256"]))
     if manifest["data_checksum"] != sealed.checksum:
@@ -180,6 +184,7 @@ def examine(ticket: dict[str, Any]) -> None:
     write(lambda: results.write_final(home, final))
     write(lambda: results.update_comparisons(home, manifest["dataset"]))
     results.drop_models(home, manifest["dataset"])
+    return trained[0]
 
 
 def _record(manifest: dict[str, Any], ticket: dict[str, Any], correct: Any, predictions_sha256: str) -> Final:
@@ -262,11 +267,25 @@ def main() -> None:
     ticket = json.load(sys.stdin)
     try:
         with _lock(Path(ticket["home"]), Path(ticket["folder"]).name):
-            examine(ticket)
+            model = examine(ticket)
         answer: dict[str, Any] = {}
     except BenchError as error:
         answer = {"error": str(error)}
-    print(json.dumps(answer))
+    print(json.dumps(answer), flush=True)
+    if "error" not in answer:
+        _measure_serving(model, Path(ticket["folder"]))
+
+
+def _measure_serving(model: Any, folder: Path) -> None:
+    """Write serving.json. The answer has been given: whatever happens here, the result stands."""
+    os.dup2(2, 1)  # the answer stays the last line of stdout
+    signal.alarm(SERVING_SECONDS)  # ends the process
+    try:
+        from bench.training.serving import measure
+
+        write_json(folder / "serving.json", measure(model, folder / "model.keras"))
+    except Exception:
+        traceback.print_exc()
 
 
 if __name__ == "__main__":

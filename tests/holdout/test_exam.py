@@ -125,3 +125,27 @@ def test_models_that_the_manifest_does_not_name_open_nothing(tmp_path, sealed, m
         folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
         exam.sit(tmp_path, folder, digest, sealed, models[:1], FAMILY.source, time.time())
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
+
+
+def test_size_and_latency_are_measured_once_the_result_is_stored(tmp_path, sealed, models):
+    _, folder = sit(tmp_path, sealed, models)
+    found = json.loads((folder / "serving.json").read_text())
+    assert found["model_bytes"] == models[0].stat().st_size
+    assert [entry["images"] for entry in found["latency"]] == [1, 128]
+    assert (folder / "serving.json").stat().st_mtime_ns > (folder / "result.json").stat().st_mtime_ns
+
+
+def test_an_examiner_that_is_killed_while_it_measures_has_given_its_result(tmp_path, sealed, models, monkeypatch):
+    monkeypatch.setenv("BENCH_FAILPOINT", "files: before serving.json")
+    final, folder = sit(tmp_path, sealed, models)
+    assert results.read_finals(tmp_path, "digits") == [final]
+    assert not (folder / "serving.json").exists()
+
+
+def test_what_cannot_be_measured_is_left_out_and_harms_nothing(tmp_path, sealed, models, monkeypatch):
+    """A folder stands where the measurement would be written."""
+    manifest_folder = results.folder(tmp_path, "digits", "mlp", MANIFEST.id)
+    (manifest_folder / "serving.json").mkdir(parents=True)
+    final, _ = sit(tmp_path, sealed, models)
+    assert results.read_finals(tmp_path, "digits") == [final]
+    assert "serving.json" in (tmp_path / "logs" / "exam.log").read_text()
