@@ -20,7 +20,7 @@ STATES = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
-class Tested:
+class Examined:
     """The study's newest final with what is stored beside it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Searched:
     sealed: Sealed | None
 
 
-def portrait(study: Searched, tested: Tested | None, number: int | None, named: str) -> dict[str, Any]:
+def portrait(study: Searched, tested: Examined | None, number: int | None, named: str) -> dict[str, Any]:
     """The document of `bench show --json`; accuracies and shares are fractions, times are seconds.
 
     It is about one trial: `number`, else the winner of the newest final, else the best one on validation. What a final
@@ -144,7 +144,7 @@ def _best(trials: Sequence[Trial]) -> Trial | None:
     return max(complete, key=lambda trial: (trial.val_accuracy or 0.0, -trial.number), default=None)
 
 
-def _chosen(study: Searched, tested: Tested | None, number: int | None) -> Trial:
+def _chosen(study: Searched, tested: Examined | None, number: int | None) -> Trial:
     by_number = {trial.number: trial for trial in study.trials}
     if number is not None:
         if number not in by_number:
@@ -162,7 +162,7 @@ def _chosen(study: Searched, tested: Tested | None, number: int | None) -> Trial
     return best
 
 
-def _final(tested: Tested | None) -> dict[str, Any] | None:
+def _final(tested: Examined | None) -> dict[str, Any] | None:
     if tested is None:
         return None
     final = tested.final
@@ -179,7 +179,7 @@ def _final(tested: Tested | None) -> dict[str, Any] | None:
     }
 
 
-def _mistakes(trial: Trial, own: Tested | None, sealed: Sealed | None) -> dict[str, Any]:
+def _mistakes(trial: Trial, own: Examined | None, sealed: Sealed | None) -> dict[str, Any]:
     """Confusion, error rates and pairs: on the test images of the final, else on the trial's validation images."""
     from bench import mistakes
 

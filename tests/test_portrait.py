@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.errors import NoTrialSucceeded, UsageError
-from bench.portrait import Searched, Tested, portrait, timing
+from bench.portrait import Searched, Examined, portrait, timing
 from bench.records import Phases, Trial
 from bench.results import Predictions
 from bench.space import Float, Int, SearchSpace
@@ -29,7 +29,7 @@ def tested(trial, labels=True):
     probabilities = np.eye(2, dtype=np.float32)[predicted]
     truth = np.array([0, 0, 1, 1], np.int32)
     answers = Predictions(probabilities, predicted == truth, truth if labels else None)
-    return Tested(FINAL, {"trial": trial}, answers, [{"seed": 1, "samples_and_loss": [[1, 2.0]]}], {"schema": 1})
+    return Examined(FINAL, {"trial": trial}, answers, [{"seed": 1, "samples_and_loss": [[1, 2.0]]}], {"schema": 1})
 
 
 def show(found=None, number=None, trials=TRIALS):

@@ -11,7 +11,7 @@ from bench.commands.options import add_study, whole
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.portrait import Tested
+    from bench.portrait import Examined
     from bench.study import Outcome
 
 EXAMPLES = """
@@ -61,10 +61,10 @@ def _document(options: argparse.Namespace, family: str, name: str) -> dict[str, 
     return portrait(study, _tested(options, found), options.trial, options.family)
 
 
-def _tested(options: argparse.Namespace, found: Outcome) -> Tested | None:
+def _tested(options: argparse.Namespace, found: Outcome) -> Examined | None:
     """The study's newest final of the data that it searched."""
     from bench import results
-    from bench.portrait import Tested
+    from bench.portrait import Examined
 
     home, settings = options.home, found.settings
     finals = [
@@ -77,7 +77,7 @@ def _tested(options: argparse.Namespace, found: Outcome) -> Tested | None:
         return None
     final = finals[-1]
     where = results.folder(home, final.dataset, final.family, final.id)
-    return Tested(
+    return Examined(
         final,
         results.read_manifest(where),
         results.read_predictions(home, final),
