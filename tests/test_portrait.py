@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.errors import NoTrialSucceeded, UsageError
-from bench.portrait import Searched, Examined, portrait, timing
+from bench.portrait import Examined, Searched, portrait, timing
 from bench.records import Phases, Trial
 from bench.results import Predictions
 from bench.space import Float, Int, SearchSpace
