@@ -207,7 +207,7 @@ def _mistakes(trial: Trial, own: Examined | None, sealed: Sealed | None) -> dict
         },
         "class_errors": [{**asdict(one), "name": names[one.label]} for one in found],
         "confused_pairs": [
-            {"true": names[pair.label], "predicted": names[pair.predicted], **asdict(pair)}
+            {**asdict(pair), "true": names[pair.label], "predicted": names[pair.predicted]}
             for pair in mistakes.pairs(matrix, MOST_PAIRS)
         ],
     }

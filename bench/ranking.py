@@ -236,4 +236,5 @@ def wilson(accuracy: float, images: float, z: float = Z95) -> tuple[float, float
     z2 = z**2
     centre = (accuracy + z2 / (2 * images)) / (1 + z2 / images)
     half = z / (1 + z2 / images) * math.sqrt(accuracy * (1 - accuracy) / images + z2 / (4 * images**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding may put a bound a hair on the wrong side of the accuracy at 0 and 1, where it meets it exactly.
+    return max(0.0, min(accuracy, centre - half)), min(1.0, max(accuracy, centre + half))

@@ -31,6 +31,7 @@ def start(home, *arguments, **environment):
         text=True,
         env={**os.environ, **environment},
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # these tests may run under nohup themselves
     )
 
 

@@ -24,7 +24,7 @@ TRIALS = [
 ]
 
 
-def tested(trial, labels=True):
+def examined(trial, labels=True):
     predicted = np.array([[0, 1, 1, 1], [0, 0, 1, 0]])
     probabilities = np.eye(2, dtype=np.float32)[predicted]
     truth = np.array([0, 0, 1, 1], np.int32)
@@ -48,7 +48,7 @@ def test_without_a_final_it_is_about_the_best_complete_trial_and_its_validation_
 
 
 def test_with_a_final_it_is_about_the_trial_that_was_tested_and_the_test_images():
-    document = show(tested(0))
+    document = show(examined(0))
     assert (document["trial"]["number"], document["final"]["test_accuracy"]) == (0, FINAL.test_accuracy)
     assert (document["confusion"]["source"], document["confusion"]["seeds"]) == ("test", 2)
     assert document["confusion"]["matrix"] == [[1.5, 0.5], [0.5, 1.5]]
@@ -58,15 +58,15 @@ def test_with_a_final_it_is_about_the_trial_that_was_tested_and_the_test_images(
 
 
 def test_what_a_final_measured_is_shown_with_no_other_trial():
-    document = show(tested(0), number=1)
+    document = show(examined(0), number=1)
     assert (document["final"], document["serving"], document["loss_curves"]) == (None, None, None)
     assert document["other_final"]["trial"] == 0
     assert document["confusion"]["source"] == "validation"
 
 
 def test_predictions_without_labels_fall_back_to_validation_and_to_nothing():
-    assert show(tested(1, labels=False))["confusion"]["source"] == "validation"
-    nothing = show(tested(0, labels=False))
+    assert show(examined(1, labels=False))["confusion"]["source"] == "validation"
+    nothing = show(examined(0, labels=False))
     assert (nothing["confusion"], nothing["class_errors"], nothing["confused_pairs"]) == (None, [], [])
 
 

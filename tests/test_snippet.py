@@ -28,7 +28,7 @@ def test_it_trains_the_models_with_every_setting_and_learns(sealed, tmp_path):
         optimizer="sgd", momentum=0.9, learning_rate=0.02, weight_decay=1e-4, warm_up=0.1, cooldown=0.5, width=64
     )
     code = snippet("mlp", settings, sealed, "float32", 7)
-    path = tmp_path / "code.py"
+    path = tmp_path / "model.py"  # not code.py, a name of the standard library
     probe = (
         "\nfor done in (0, 0.05, 0.5, 0.75, 1):"
         "\n    print('rate', done, float(rate(done * steps)))"
@@ -66,4 +66,4 @@ def test_names_stay_strings_and_other_precisions_are_set(sealed):
     compile(code, "code", "exec")
     assert repr(hostile) in code
     assert "mixed_bfloat16" in code
-    assert "test" not in code.replace("sealed", "")
+    assert "test.npz" not in code

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from bench.study import Outcome
 
 EXAMPLES = """
-  bench show cnn                          the final's winner, else the best trial
-  bench show cnn --trial 12 --timing      one trial; where the search's time went
+  bench show cnn                        the final's winner, else the best trial
+  bench show cnn --trial 12 --timing    one trial; where the time went
   bench show cnn --dataset digits --json
 """
 

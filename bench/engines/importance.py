@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
 
 from bench.records import Trial
@@ -117,6 +116,8 @@ def _places(standings: Sequence[tuple[float, float]]) -> list[float]:
 
 
 def _divergences(space: SearchSpace, trials: Sequence[Trial], places: Sequence[float]) -> dict[str, float]:
+    from optuna.importance import PedAnovaImportanceEvaluator  # a second: it brings scikit-learn and pandas
+
     storage: Any = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, direction="maximize")
     for trial, place in zip(trials, places, strict=True):

@@ -140,8 +140,9 @@ def test_a_family_of_a_module_beside_the_script_is_found_by_the_workers(tmp_path
         "def flat(inputs):\n    import keras\n    return keras.layers.Flatten()(inputs)\n"
     )
     (place / "family_of_mine.py").write_text(
-        "import bench, keras\nimport layers_of_mine\n"
+        "import bench\nimport layers_of_mine\n"
         "def build(config, image_shape, classes):\n"
+        "    import keras\n"
         "    inputs = keras.Input(image_shape)\n"
         "    return keras.Model(inputs, keras.layers.Dense(classes)(layers_of_mine.flat(inputs)))\n"
         "FAMILY = bench.Family('mine', bench.SearchSpace({'epochs': bench.Int(1, 2)}), build)\n"

@@ -209,10 +209,10 @@ def test_config_for_people_fits_the_terminal_and_names_the_file(alone, monkeypat
 
 
 def test_a_variable_that_no_option_has_is_pointed_out(monkeypatch, capsys):
-    monkeypatch.setenv("BENCH_TRAILS", "5")
+    monkeypatch.setenv("BENCH_WORKRES", "5")
     monkeypatch.setenv("BENCH_FAILPOINT", "")
     assert cli.main(["config", "search", "--json"]) == 0
-    assert capsys.readouterr().err == "$BENCH_TRAILS is set, but there is no option --trails. Did you mean trials?\n"
+    assert capsys.readouterr().err == "$BENCH_WORKRES is set, but there is no option --workres. Did you mean workers?\n"
 
 
 @pytest.mark.parametrize(
