@@ -32,7 +32,7 @@ from bench.disk import is_full
 from bench.errors import BenchError, RecordError, UsageError
 from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
-from bench.urls import inert, without_passwords
+from bench.urls import shown, without_passwords
 
 ATTRIBUTE = "bench"
 RETRY_SECONDS = 1.0
@@ -73,7 +73,7 @@ class Store:
                     raise RecordError(
                         f"{path} cannot be used as a storage: {said}. Move it away or use --home."
                     ) from error
-                raise UsageError(f"--storage {inert(url)} {why(error)}") from None
+                raise UsageError(f"--storage {shown(url)} {why(error)}") from None
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -182,7 +182,7 @@ def problem_of(home: Path, url: str | None = None) -> str | None:
             connection.rollback()
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        return f"{inert(url) if url else home / 'bench.db'} {why(error)}"
+        return f"{shown(url) if url else home / 'bench.db'} {why(error)}"
     return None
 
 

@@ -15,6 +15,6 @@ def without_passwords(text: str) -> str:
     return QUERY.sub(rf"\1{HIDDEN}", USER_INFO.sub(rf"\1:{HIDDEN}@", text))
 
 
-def inert(url: str) -> str:
+def shown(url: str) -> str:
     """A storage URL to be shown. What is none is not shown at all: it may still hold a password."""
     return without_passwords(url) if "://" in url else "URL"

@@ -109,7 +109,7 @@ def learning_curves(trials: Sequence[Trial]) -> go.Figure:
             legendgroup=kind,
             showlegend=kind not in named,
             legendrank=-(3 if trial is best else order[trial.state]),
-            opacity={"pruned": 0.45, "failed": 0.45}.get(kind, 0.95 if kind == "best" else 0.7),
+            opacity={"pruned": 0.6, "failed": 0.6}.get(kind, 1.0 if kind == "best" else 0.85),
             line={"color": {"best": ORANGE, "complete": BLUE}.get(kind, GREY), "width": 3 if kind == "best" else 1.5},
             marker={"size": 5},
             hovertemplate=f"trial {trial.number}, {trial.state}: %{{customdata:.2f}} % at %{{x:,}}<extra></extra>",

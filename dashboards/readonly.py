@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bench.errors import BenchError, RecordError, UsageError
 from bench.store import ATTRIBUTE, why
-from bench.urls import inert
+from bench.urls import shown
 
 FIRST = "First: bench search cnn --trials 50"
 
@@ -41,7 +41,7 @@ def open_read_only(home: Path, url: str | None = None) -> ReadOnlyStorage:
     try:
         path = home / "bench.db" if url is None else _sqlite_path(url)
     except ArgumentError as error:
-        raise UsageError(f"--storage {inert(url or '')} {why(error)}") from None
+        raise UsageError(f"--storage {shown(url or '')} {why(error)}") from None
     if path is not None and not path.is_file():
         raise UsageError(f"There is no storage at {path} yet. {FIRST}")
     try:
@@ -51,7 +51,7 @@ def open_read_only(home: Path, url: str | None = None) -> ReadOnlyStorage:
         if path is not None:
             cause = str(error.__cause__ or error).splitlines()[0].rstrip(".")
             raise RecordError(f"{path} cannot be used as a storage: {cause}. Move it away or use --home.") from error
-        raise UsageError(f"--storage {inert(url or '')} {why(error.__cause__ or error)}") from None
+        raise UsageError(f"--storage {shown(url or '')} {why(error.__cause__ or error)}") from None
     return ReadOnlyStorage(storage)
 
 

@@ -105,6 +105,7 @@ def test_the_name_of_a_family_is_fit_for_a_file_name(name):
         bench.Family(name, SPACE, lambda config, image_shape, classes: None)
 
 
+@pytest.mark.slow
 def test_the_example_in_the_readme_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     example = next(block for block in blocks if "bench.search(" in block)

@@ -50,6 +50,7 @@ def test_weak_classes_are_not_resolved_when_only_one_stands_out():
     assert claim.numbers["harder"] == [8]
 
 
+@pytest.mark.slow
 def test_equal_classes_are_called_harder_or_easier_in_one_search_of_twenty_at_most():
     called = 0
     for seed in range(60):

@@ -75,6 +75,7 @@ def test_a_package_that_does_not_import_is_named(tmp_path, monkeypatch):
     assert "a library of the system is missing" in broken.said
 
 
+@pytest.mark.slow
 def test_a_dry_run_measures_both_ends_and_makes_no_study(tmp_path):
     command = [*BENCH, "search", "mlp", "--dataset", "digits", "--trials", "20", "--dry-run", "--json"]
     run = subprocess.run([*command, "--home", str(tmp_path)], capture_output=True, text=True)
@@ -90,6 +91,7 @@ def test_a_dry_run_measures_both_ends_and_makes_no_study(tmp_path):
     assert json.loads(studies.stdout)["rows"] == []
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_broken_family_says_what_is_broken(tmp_path):
     family = tmp_path / "broken.py"
     family.write_text(

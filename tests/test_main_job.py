@@ -149,6 +149,7 @@ def test_bad_input_gets_one_clear_error_and_its_exit_code(tmp_path, arguments, c
     assert run.stdout == ""
 
 
+@pytest.mark.slow
 def test_final_refuses_a_study_of_other_data(tmp_path):
     path = tmp_path / "images.npz"
 
@@ -168,6 +169,7 @@ def test_final_refuses_a_study_of_other_data(tmp_path):
     assert not (tmp_path / "ledger.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_one_worker_and_one_seed_repeat_exactly(tmp_path):
     rows = []
     for name in ("one", "two"):
@@ -289,6 +291,7 @@ def test_a_sampler_that_cannot_serve_leaves_no_study_behind(tmp_path, options, c
     assert document(tmp_path, "studies")["rows"] == []
 
 
+@pytest.mark.slow
 def test_a_search_in_which_nothing_completes_ends_early_with_exit_4_and_the_reason(tmp_path):
     family = tmp_path / "broken.py"
     family.write_text(FAMILY.format(fault="raise RuntimeError('no model today')", reference="None"))
@@ -355,6 +358,7 @@ FAMILY = Family("small", SearchSpace({"epochs": Int(1, 3000)}), build, {"epochs"
 '''
 
 
+@pytest.mark.slow
 def test_a_changed_build_is_refused_until_accepted_in_search_and_final(tmp_path):
     from bench.store import Store
 
@@ -377,6 +381,7 @@ def test_a_changed_build_is_refused_until_accepted_in_search_and_final(tmp_path)
     assert accepted["trials"] == 1
 
 
+@pytest.mark.slow
 def test_a_family_file_that_is_edited_while_it_is_searched_ends_the_search_and_fails_no_trial(tmp_path):
     path = tmp_path / "small.py"
     path.write_text(SMALL.replace("WIDTH", "8"))

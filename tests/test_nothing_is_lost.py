@@ -137,6 +137,7 @@ def assert_the_leaderboard_says_what_the_records_say(home):
     assert row["test_looks"] == sum(entry["event"] == "look" for entry in ledger)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_sigterm_and_a_closed_terminal_are_clean_stops(tmp_path, number):
     process = start(tmp_path, "--trials", "500", "--no-final")
@@ -150,6 +151,7 @@ def test_sigterm_and_a_closed_terminal_are_clean_stops(tmp_path, number):
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 
+@pytest.mark.slow
 def test_the_second_ctrl_c_ends_at_once_even_with_a_worker_that_does_not_listen(tmp_path):
     process = start(tmp_path, "--trials", "500", "--no-final")
     wait_for(lambda: len(finished(tmp_path)) >= 1)
@@ -174,6 +176,7 @@ def test_a_killed_parent_leaves_no_worker_even_when_that_is_stopped(tmp_path):
     assert psutil.wait_procs([worker], timeout=5)[1] == []
 
 
+@pytest.mark.slow
 def test_what_outlived_its_bench_is_ended_by_the_next_one(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -182,6 +185,7 @@ def test_what_outlived_its_bench_is_ended_by_the_next_one(tmp_path):
     assert left.wait(5) == -signal.SIGKILL, said
 
 
+@pytest.mark.slow
 def test_two_families_at_once_in_one_home(tmp_path):
     first = start(tmp_path, "--trials", "4")
     command = [*BENCH, "search", "mlp_dropout", *OPTIONS, "--trials", "4", "--home", str(tmp_path)]
@@ -206,6 +210,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_pauses_the_search_and_room_lets_it_go_on(small_disk, tmp_path):
     home, ballast = small_disk / "home", small_disk / "ballast"
     log = (tmp_path / "log").open("w+")
@@ -262,6 +267,7 @@ def test_a_disk_that_fills_while_models_are_saved_and_while_the_exam_is_sat_cost
     assert fsck.returncode == 0, fsck.stdout
 
 
+@pytest.mark.slow
 def test_a_search_under_nohup_outlives_its_terminal(tmp_path):
     command = [*BENCH, "search", "mlp", *OPTIONS, "--trials", "2", "--no-final", "--home", str(tmp_path)]
     process = subprocess.Popen(

@@ -26,7 +26,7 @@ from bench.commands import settings
 from bench.commands.common import console, print_json, say
 from bench.commands.settings import Origin
 from bench.errors import did_you_mean
-from bench.urls import inert, without_passwords
+from bench.urls import shown, without_passwords
 
 if TYPE_CHECKING:
     from bench.commands.parser import Parser
@@ -74,7 +74,7 @@ def _resolved(command: Parser, typed: list[str]) -> argparse.Namespace:
 
 
 def _row(command: str, option: str, action: argparse.Action, value: Any, origin: Origin) -> dict[str, Any]:
-    value = _inert(option, value)
+    value = _shown(option, value)
     return {
         "command": command,
         "option": option,
@@ -86,11 +86,11 @@ def _row(command: str, option: str, action: argparse.Action, value: Any, origin:
     }
 
 
-def _inert(option: str, value: Any) -> Any:
+def _shown(option: str, value: Any) -> Any:
     if isinstance(value, str):
-        return inert(value) if option == "storage" else without_passwords(value)
+        return shown(value) if option == "storage" else without_passwords(value)
     if isinstance(value, (list, tuple)):
-        return [_inert(option, one) for one in value]
+        return [_shown(option, one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 
 from bench.commands.common import print_json, say
 from bench.commands.options import add_storage
@@ -26,6 +27,8 @@ def arguments(dashboard: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from dashboards.dashboard import open_dashboard
 
+    # Optuna's own, about plots with too few trials: they belong on the page, not in the terminal.
+    warnings.filterwarnings("ignore", module="optuna")
     server = open_dashboard(options.home, options.storage, options.port)
     url = f"http://127.0.0.1:{server.server_port}/dashboard/"
     ended = threading.Event()

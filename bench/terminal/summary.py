@@ -35,8 +35,10 @@ def summary(document: Mapping[str, Any], hints: bool = True) -> str:
         )
     if not hints:
         return "\n".join(lines)
-    following = [] if row else [f"bench final {family} --dataset {dataset}"]
-    following += [f"bench leaderboard --dataset {dataset}", f"bench trials {family} --dataset {dataset}"]
+    default = f"{document['dataset']}-{document['family']}"
+    named = "" if document["study"] == default else f" --study {plain(document['study'])}"
+    following = [] if row else [f"bench final {family} --dataset {dataset}{named}"]
+    following += [f"bench leaderboard --dataset {dataset}", f"bench show {family} --dataset {dataset}{named}"]
     lines.append("next: " + " · ".join(following))
     return "\n".join(lines)
 

@@ -130,6 +130,20 @@ class Trainer(Protocol):
         """Write the model in Keras's own format, loadable by stock Keras."""
         ...
 
+    def save_state(self, path: Path) -> None:
+        """Write all that goes on from here needs (weights, optimizer, place in the run) as an .npz, atomically."""
+        ...
+
+    def load_state(self, path: Path) -> None:
+        """Go on from a state that a trainer of the same model saved.
+
+        The run then ends as if it had never been left. A recipe that differs applies from here on.
+
+        Raises:
+            RecordError: the file does not read back, or is of another model.
+        """
+        ...
+
 
 def check_model(model: Any, image_shape: tuple[int, int, int], classes: int) -> None:
     """Refuse a model that does not take the images or does not give one logit a class.

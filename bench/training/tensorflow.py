@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bench.errors import RecordError
 from bench.family import Family
+from bench.files import write_atomic
 from bench.records import Cells
 from bench.space import Value
 from bench.training.budget import Batches, steps_for
@@ -108,6 +111,7 @@ class _Base:
         self._step = 0
         self._predicted: np.ndarray | None = None  # labels of the last evaluation, shape (validation images judged on,)
         self._batches = Batches(len(data.x), recipe.batch_size, seed)
+        self._optimizer: Any = None  # the model's own where it brings one
         self._logits = tf.function(
             lambda x: tf.cast(model(self._scaled(x), training=False), tf.float32),
             input_signature=[tf.TensorSpec((None, *data.image_shape), tf.as_dtype(data.x.dtype))],
@@ -141,6 +145,32 @@ class _Base:
 
     def save(self, path: Path) -> None:
         self.model.save(path)
+
+    def _variables(self) -> list[Any]:
+        """All that training changes: weights, statistics, seed generators, and the optimizer's own."""
+        optimizer = self.model.optimizer if self._optimizer is None else self._optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        measured = {id(variable) for variable in self.model.metrics_variables}
+        return [*(v for v in self.model.variables if id(v) not in measured), *optimizer.variables]
+
+    def save_state(self, path: Path) -> None:
+        arrays = {f"{i}": keras.ops.convert_to_numpy(value) for i, value in enumerate(self._variables())}
+        write_atomic(path, lambda file: np.savez(file, allow_pickle=False, step=self._step, **arrays))
+
+    def load_state(self, path: Path) -> None:
+        variables = self._variables()
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                values, step = [stored[f"{i}"] for i in range(len(stored.files) - 1)], int(stored["step"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise RecordError(f"The state of a trial, {path}, does not read back: {error}.") from error
+        if [tuple(value.shape) for value in variables] != [value.shape for value in values]:
+            raise RecordError(f"The state of a trial, {path}, is of another model.")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        self._batches.take(step)
+        self._step, self.samples = step, step * self.recipe.batch_size
 
 
 class TensorFlowTrainer(_Base):

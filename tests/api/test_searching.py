@@ -73,6 +73,7 @@ def test_a_list_of_families_gives_results_by_place_and_by_study(result, family, 
         found["digits-smal"]
 
 
+@pytest.mark.slow
 def test_values_and_ranges_may_be_numbers(family, tmp_path):
     found = bench.search(
         family, 2, "digits", home=tmp_path, final=False, set={"width": 12}, ranges={"epochs": (1, 2)}, quiet=True
@@ -121,6 +122,7 @@ print(sorted({type(layer).__name__ for layer in result.best_model().layers}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["-"], ["script.py"]], ids=["a prompt", "a script without a main guard"])
 def test_a_family_of_main_with_layers_of_its_own_is_searched_tested_and_loaded(tmp_path, arguments):
     (tmp_path / "script.py").write_text(SCRIPT)
@@ -161,6 +163,7 @@ def test_quiet_says_nothing(tmp_path, family, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_search_in_another_thread_leaves_the_signals_alone(family, tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     found = []
@@ -215,6 +218,7 @@ def test_ctrl_c_saves_raises_interrupted_and_puts_the_handlers_back(tmp_path):
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 
+@pytest.mark.slow
 def test_a_time_limit_gives_what_there_is_without_a_final(family, tmp_path):
     found = bench.search(family, 100_000, "digits", home=tmp_path, timeout=2, quiet=True)
     assert found.to_json()["trials"]["total"] < 100_000

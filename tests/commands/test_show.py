@@ -12,6 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 BENCH = [sys.executable, "-m", "bench"]
 
+pytestmark = pytest.mark.slow
+
 
 def bench(home, *arguments, **variables):
     environment = {**os.environ, "LANG": "C.UTF-8", "COLUMNS": "80", **variables}

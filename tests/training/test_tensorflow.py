@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bench.errors import FamilyError
+from bench.errors import FamilyError, RecordError
 from bench.family import Family, load
 from bench.space import Int, SearchSpace
 from bench.training.budget import Batches
@@ -70,6 +70,50 @@ def test_the_weights_do_not_depend_on_where_the_run_was_judged():
     assert runs[0].samples == runs[1].samples == 576
     for one, other in zip(runs[0].model.weights, runs[1].model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def compiled(config, image_shape, classes):
+    model = load("mlp_dropout").build({**load("mlp_dropout").reference, **config}, image_shape, classes)
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+OWN = Family("own", SearchSpace({"epochs": Int(1, 9)}), compiled)
+
+
+@pytest.mark.parametrize("family", [load("mlp_dropout"), load("cnn"), OWN], ids=lambda family: family.name)
+def test_a_run_that_is_left_and_gone_on_with_ends_as_one_that_was_not(family, tmp_path):
+    data = digits_like()
+    config = {**(family.reference or {}), "depth": 1, "width": 16, "batch_norm": True, "batch_size": 32, "epochs": 3}
+
+    def trainer():
+        return make_trainer(family, config, data, seed=1, precision="float32")
+
+    whole = trainer()
+    whole.advance(576, lambda samples, loss: None)
+    left = trainer()
+    left.advance(200, lambda samples, loss: None)
+    left.save_state(tmp_path / "state.npz")
+    keras.utils.set_random_seed(99)
+    goes_on = trainer()
+    goes_on.load_state(tmp_path / "state.npz")
+    assert goes_on.samples == left.samples == 224
+    goes_on.advance(576, lambda samples, loss: None)
+    assert goes_on.samples == whole.samples
+    for one, other in zip(whole.model.weights, goes_on.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_state_of_another_model_or_a_torn_one_is_refused(tmp_path):
+    path, family = tmp_path / "state.npz", load("mlp")
+    trainer = make_trainer(family, {**family.reference, **SMALL, "epochs": 1}, digits_like(), 0, "float32")
+    trainer.save_state(path)
+    wider = make_trainer(family, {**family.reference, **SMALL, "width": 32, "epochs": 1}, digits_like(), 0, "float32")
+    with pytest.raises(RecordError, match="of another model"):
+        wider.load_state(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(RecordError, match="does not read back"):
+        trainer.load_state(path)
 
 
 @pytest.mark.parametrize("judged_on", [None, 32])
