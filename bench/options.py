@@ -9,9 +9,19 @@ from pathlib import Path
 
 from bench.errors import UsageError, did_you_mean
 
-ENGINES = ("optuna",)
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "nsgaiii", "grid", "brute-force")
 PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "none")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The samplers and pruners of an engine; the first of each is what it takes unless another is asked for."""
+
+    samplers: Sequence[str]
+    pruners: Sequence[str]
+
+
+ENGINES = {"optuna": Offer(SAMPLERS, PRUNERS)}
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_SEEDS = 5
 HARMLESS = ("versions", "source")  # may be accepted, where the user knows that the models are what they were
@@ -73,12 +83,17 @@ class Options:
                 raise UsageError(f"{name} must be a number of seconds above 0, not {value!r}.")
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
             raise UsageError(f"seed must be a whole number, not {self.seed!r}.")
-        known = {"engine": ENGINES, "sampler": SAMPLERS, "pruner": PRUNERS, "precision": PRECISIONS}
-        for name, names in known.items():
-            value = getattr(self, name)
-            if value is not None and value not in names:
-                hint = did_you_mean(str(value), names)
-                raise UsageError(f"{name} must be one of {', '.join(names)}, not {value!r}.{hint}")
+        self._check("engine", ENGINES)
+        self._check("precision", PRECISIONS)
+        of_engine = f" with engine {self.engine}"
+        self._check("sampler", ENGINES[self.engine].samplers, of_engine)
+        self._check("pruner", ENGINES[self.engine].pruners, of_engine)
+
+    def _check(self, name: str, names: Collection[str], where: str = "") -> None:
+        value = getattr(self, name)
+        if value is not None and value not in names:
+            hint = did_you_mean(str(value), names)
+            raise UsageError(f"{name} must be one of {', '.join(names)}{where}, not {value!r}.{hint}")
 
 
 def home_of(given: str | Path | None) -> Path:

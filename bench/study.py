@@ -12,16 +12,15 @@ import bench
 from bench import frozen
 from bench.carried import pack
 from bench.data.sealed import Sealed
-from bench.engines.interface import Proposer, Stopper
-from bench.engines.local import ATTEMPTS, LocalDriver, Plan
-from bench.engines.proposer import OptunaProposer
-from bench.engines.stopper import OptunaStopper
+from bench.engines import assembly
+from bench.engines.local import ATTEMPTS, Plan
 from bench.errors import FamilyError, InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
+from bench.options import ENGINES
 from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
 from bench.space import Choice, Config, Fixed, When
 from bench.store import Store
-from bench.training.budget import epoch_marks, rungs
+from bench.training.budget import epoch_marks
 from bench.workers.messages import Lost, Probe, Probed, Ready, Size, Sized
 from bench.workers.pool import Pool
 
@@ -123,7 +122,10 @@ def search(
         frozen.check(request.study, settings, _code(request.family))
     else:
         # What the sampler needs and lacks shall not be learned after a study was frozen with it.
-        OptunaProposer(request.family.space, request.sampler or "tpe", request.seed or 0)
+        offer = ENGINES[request.engine]
+        assembly.check(
+            request.engine, request.family, request.sampler or offer.samplers[0], request.pruner or offer.pruners[0]
+        )
     started = pool()
     _rehearse(request.family, started, stop_asked)
     if settings is None:
@@ -157,15 +159,6 @@ def _drive(
 ) -> None:
     family = request.family
     longest = _longest(family)
-    marks = epoch_marks(sealed.n_train, longest) if request.every_epoch else rungs(sealed.n_train, longest)
-    reference = dict(family.reference) if family.reference else None
-    proposer: Proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference)
-    stopper: Stopper = OptunaStopper(
-        settings["pruner"],
-        first_rung=marks[0] if marks else sealed.n_train,
-        last_rung=round(longest * sealed.n_train),
-        spared=0 if reference else None,
-    )
 
     def emit(event: Event) -> None:
         for subscriber in subscribers:
@@ -180,10 +173,11 @@ def _drive(
         request.seconds,
         request.trial_seconds,
         spent,
-        marks if request.every_epoch else None,
+        longest,
+        epoch_marks(sealed.n_train, longest) if request.every_epoch else None,
         frozen.code_of(family),
     )
-    LocalDriver(plan, proposer, stopper, pool, emit, stop_asked).run(stored)
+    assembly.driver(settings, family, plan, pool, emit, stop_asked).run(stored)
 
 
 def _longest(family: Family) -> float:
@@ -212,8 +206,8 @@ def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequenc
         "engine": request.engine,
         "space": request.family.space.describe(),
         "seed": request.seed if request.seed is not None else 0,
-        "sampler": request.sampler or "tpe",
-        "pruner": request.pruner or "asha",
+        "sampler": request.sampler or ENGINES[request.engine].samplers[0],
+        "pruner": request.pruner or ENGINES[request.engine].pruners[0],
         "precision": measured_precision(pool, subscribers) if precision == "auto" else precision,
         "purpose": request.purpose,
         **_code(request.family),

@@ -102,7 +102,7 @@ def _plan(options: argparse.Namespace, session: Session, family: Family, wait: W
     precision = settings["precision"] if settings else options.precision or "auto"
     if precision == "auto":
         precision = measured_precision(session.pool())
-    pruner = settings["pruner"] if settings else options.pruner or "asha"
+    pruner = settings["pruner"] if settings else options.pruner or ENGINES[options.engine].pruners[0]
     left = max(options.trials - done, 0)
     seeds = 0 if options.no_final else options.seeds
     found = estimate(family, sealed, session.pool(), precision, left, seeds, pruner != "none")
@@ -120,7 +120,7 @@ def _plan(options: argparse.Namespace, session: Session, family: Family, wait: W
         "workers": len(session.pool()),
         "device": session.pool().device_of(0),
         "frozen": {
-            "sampler": settings["sampler"] if settings else options.sampler or "tpe",
+            "sampler": settings["sampler"] if settings else options.sampler or ENGINES[options.engine].samplers[0],
             "pruner": pruner,
             "precision": precision,
             "seed": settings["seed"] if settings else options.seed or 0,

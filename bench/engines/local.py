@@ -31,6 +31,7 @@ class Plan:
         trial_seconds: a trial that runs longer has failed, or None.
         spent: seconds that earlier processes searched.
         code: `Family.code` of the family, or None where changes of its file are not looked for.
+        longest: the most epochs that the space allows.
         marks: nominal samples at which every trial is judged; None for the rungs of `bench.training.budget`.
     """
 
@@ -42,6 +43,7 @@ class Plan:
     seconds: float | None = None
     trial_seconds: float | None = None
     spent: float = 0.0
+    longest: float = 1.0
     marks: Sequence[int] | None = None
     code: str | None = None
 
