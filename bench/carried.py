@@ -17,7 +17,7 @@ from typing import Any
 from bench.errors import FamilyError
 from bench.family import Family, load_file
 
-MOST_BYTES = 32_000_000  # what a function refers to travels with it; a data set should not
+MOST_BYTES = 1_000_000  # what a function refers to travels with it; a data set, or its test images, should not
 
 
 @dataclass(frozen=True)

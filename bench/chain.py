@@ -76,7 +76,9 @@ class Session:
             source = self.sealed.source.get("path")
             # The source, and the copies that a habit would find: keras.datasets.mnist.load_data(), load_digits().
             copies = [*([Path(source)] if source else []), *copies_of(self.sealed.name, self.options.data_dir)]
-            forbidden = [self.sealed.test_path, self.home / "results", *copies]
+            # Other sealed sets may hold the same images; what fsck set aside is sealed still.
+            sealed = [self.sealed.test_path, *sorted((self.home / "cache").glob("*/test.npz"))]
+            forbidden = [*sealed, self.home / "results", self.home / "quarantine", *copies]
             self._pool = Pool(where, self.sealed.folder, forbidden, self.home / "logs")
         return self._pool
 
@@ -123,6 +125,8 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
     with lock.hold(session.home, study):
         if search_first:
             found = _search(session, family, study, screen, stop)
+            if found.exhausted:
+                screen.message(f"The space holds no more than {found.finished} configurations; {study!r} is done.")
         else:
             found = outcome(session.store, study)
             _check_searched(family, session.sealed, found)

@@ -128,7 +128,7 @@ def dropout_helps(mlp: Correct, dropout: Correct, labels: Labels) -> Claim:
             f"Errors on {name}: {_points(row['mlp'])} % without dropout, {_points(row['mlp_dropout'])} % with it, "
             f"{_p(row['p_holm'])}."
         )
-    verdict = _verdict([_sign(row["difference"], row["p_holm"]) for row in rows.values()])
+    verdict = _verdict([_fewer(row) for row in rows.values()])
     return Claim("Dropout fixes some of it.", verdict, tuple(says), {"parts": rows, "classes": rates})
 
 
@@ -181,6 +181,12 @@ def _sign(difference: float, p_value: float | None) -> int:
     if p_value is None or p_value >= ALPHA:
         return 0
     return 1 if difference > 0 else -1
+
+
+def _fewer(row: Mapping[str, Any]) -> int:
+    """As `_sign`, where the interval of the reduction says it too; with few errors the two may disagree."""
+    low, high = row["error_reduction_ci95"] or (1.0, 1.0)
+    return 0 if low <= 0 <= high else _sign(row["difference"], row["p_holm"])
 
 
 def _verdict(signs: Sequence[int]) -> Verdict:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.ranking import Board
+from bench.ranking import ALPHA, Board
 
 SCHEMA = 1
 Row = Mapping[str, Any]
@@ -121,7 +121,7 @@ def _reduction(row: Row) -> str:
     text = f"{100 * row['error_reduction']:.0f} ({100 * low:.0f} to {100 * high:.0f})"
     if row["p_value"] is None:
         return f"{text}, one seed"  # an interval that knows nothing of seeds resolves nothing
-    return f"{text}, not resolved" if low <= 0 <= high else text
+    return f"{text}, not resolved" if row["p_value"] >= ALPHA or low <= 0 <= high else text
 
 
 def trials_cell(row: Row) -> str:

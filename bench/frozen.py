@@ -34,8 +34,8 @@ def code_of(family: Family) -> str | None:
 def build_of(family: Family) -> str:
     """What tells two families of one name and one space apart: 'from a file', or a digest of what `build` does.
 
-    The digest covers the code, its constants, defaults and enclosed values, and the functions of its own module that it
-    calls, not their comments or line numbers. Of a file `code_of` tells.
+    The digest covers the code, its constants, defaults and enclosed values, the attributes of an object that is called,
+    and the functions of its own module that it calls, not their comments or line numbers. Of a file `code_of` tells.
     """
     if family.source is not None and family.loaded is family.build:
         return "from a file"
@@ -56,7 +56,7 @@ def _parts(thing: Any, seen: set[int]) -> Iterator[str]:
         yield from _plain((thing.__defaults__, thing.__kwdefaults__))
         # Cells are in the order of co_freevars; globals in that of co_names.
         inner = [cell.cell_contents for cell in thing.__closure__ or ()]
-        inner += [thing.__globals__.get(name) for name in thing.__code__.co_names]
+        inner += [thing.__globals__.get(name) for name in _names(thing.__code__)]
         for value in inner:
             if isinstance(value, FunctionType) and value.__module__ == thing.__module__:
                 yield from _parts(value, seen)
@@ -64,8 +64,18 @@ def _parts(thing: Any, seen: set[int]) -> Iterator[str]:
                 yield from _plain(value)
     elif hasattr(thing, "__func__"):
         yield from _parts(thing.__func__, seen)
+        yield from _plain(vars(thing.__self__) if hasattr(thing.__self__, "__dict__") else None)
     elif not isinstance(thing, type):
         yield from _parts(type(thing).__call__, seen)
+        yield from _plain(vars(thing) if hasattr(thing, "__dict__") else None)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """What a function refers to by name, and what the functions and comprehensions inside it do."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def _code(code: CodeType) -> Iterator[str]:

@@ -93,7 +93,9 @@ def _better(a: Final, b: Final, comparisons: Mapping[str, Mapping[str, Any]]) ->
     pair, sign = _pair(a, b, comparisons)
     if pair is None or pair["p_holm"] is None:
         return False
-    return bool(pair["p_holm"] < ALPHA and sign * pair["difference"] > 0)
+    # With few errors the test of the difference and the interval of the ratio may disagree: both have to say it.
+    low, high = pair["log_ratio_ci95"] or (1.0, 1.0)
+    return bool(pair["p_holm"] < ALPHA and not low <= 0 <= high and sign * pair["difference"] > 0)
 
 
 def _row(
@@ -185,7 +187,8 @@ def _unresolved(ordered: Sequence[Final], comparisons: Mapping[str, Mapping[str,
     near: dict[str, set[str]] = {identity: set() for identity in ids}
     for a, b in combinations(ordered, 2):
         pair, _ = _pair(a, b, comparisons)
-        if pair is not None and pair["p_holm"] is not None and pair["p_holm"] >= ALPHA:
+        tested = pair is not None and pair["p_holm"] is not None
+        if tested and not _better(a, b, comparisons) and not _better(b, a, comparisons):
             near[a.id].add(b.id)
             near[b.id].add(a.id)
     groups: list[set[str]] = []

@@ -52,13 +52,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A search as it stands: `reached` is False when a stop or the time limit came before the target."""
+    """A search as it stands: `reached` is False when a stop or the time limit came before the target.
+
+    `exhausted`: it is reached with fewer trials, because the space holds no other configuration that the sampler tries.
+    """
 
     study: str
     settings: Mapping[str, Any]
     trials: Sequence[Trial]
     seconds: float
     reached: bool
+    exhausted: bool = False
 
     def count(self, state: str) -> int:
         return sum(trial.state == state for trial in self.trials)
@@ -135,10 +139,12 @@ def search(
     # The store hears first: what the others show has been written.
     hear: list[Subscriber] = [store.writer(request.study, request.family.space, wait_for_room), *subscribers]
     try:
-        _drive(request, sealed, store.trials(request.study), settings, started, hear, stop_asked, spent)
+        done = _drive(request, sealed, store.trials(request.study), settings, started, hear, stop_asked, spent)
     finally:
         store.set_seconds(request.study, spent + time.monotonic() - began)
     after = outcome(store, request.study, request.target)
+    # Done below the target: the space is finite, and all of it was tried.
+    after = replace(after, reached=done, exhausted=done and not after.reached)
     if after.reached and after.best is None:
         reasons = sorted({f"{t.reason}: {t.detail}" for t in after.trials if t.state == "failed"})
         raise NoTrialSucceeded(
@@ -156,7 +162,8 @@ def _drive(
     subscribers: Sequence[Subscriber],
     stop_asked: Callable[[], bool],
     spent: float,
-) -> None:
+) -> bool:
+    """Whether there is nothing left to try; see `bench.engines.assembly.Driver`."""
     family = request.family
     longest = _longest(family)
 
@@ -177,7 +184,7 @@ def _drive(
         epoch_marks(sealed.n_train, longest) if request.every_epoch else None,
         frozen.code_of(family),
     )
-    assembly.driver(settings, family, plan, pool, emit, stop_asked).run(stored)
+    return assembly.driver(settings, family, plan, pool, emit, stop_asked).run(stored)
 
 
 def _longest(family: Family) -> float:

@@ -93,6 +93,15 @@ def test_dropout_is_contradicted_when_it_errs_more_on_the_named_classes():
     assert any("more errors" in sentence for sentence in claim.says)
 
 
+def test_dropout_is_not_resolved_where_a_test_says_so_and_its_interval_does_not(monkeypatch):
+    mlp = answers(5, rates(0.06))
+    made = compare(fewer(3, mlp, range(10), 0.4), mlp)
+    assert made.p_value < 0.01
+    doubtful = replace(made, log_ratio_ci95=(-2.0, 0.01))
+    monkeypatch.setattr(claims.statistics, "compare", lambda one, other: doubtful)
+    assert claims.dropout_helps(mlp, mlp, LABELS).verdict == "not resolved"
+
+
 def test_dropout_is_not_resolved_when_it_only_helps_on_other_classes_or_does_nothing():
     mlp = answers(5, rates(0.06))
     assert claims.dropout_helps(mlp, fewer(3, mlp, (0, 1, 2, 3, 6, 7, 9), 0.4), LABELS).verdict == "not resolved"

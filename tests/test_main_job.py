@@ -230,6 +230,39 @@ def test_ctrl_c_saves_and_stops_and_leaves_no_worker(tmp_path):
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 
+@pytest.mark.slow
+def test_a_space_that_is_all_tried_is_done_and_gets_its_final(tmp_path):
+    fixed = [
+        "depth=1", "width=16", "batch_size=64", "optimizer=adam", "learning_rate=0.001", "weight_decay=0", "warm_up=0",
+        "cooldown=0", "epochs=1",
+    ]  # fmt: skip
+    options = ["--dataset", "digits", "--sampler", "grid", "--trials", "9", "--seeds", "2", "--json"]
+    options += [word for pair in fixed for word in ("--set", pair)]
+    run = bench(tmp_path, "search", "mlp", *options)
+    found = json.loads(run.stdout)
+    assert found["trials"]["total"] < 9
+    assert found["final"]["seeds"] == 2
+    assert f"The space holds no more than {found['trials']['total']} configurations" in run.stderr
+
+
+def test_no_worker_may_open_any_sealed_set_or_what_was_set_aside(tmp_path, monkeypatch):
+    from bench import chain
+    from bench.options import Options
+    from bench.workers import pool
+    from bench.workers.stop import StopSignal
+
+    made = []
+    monkeypatch.setattr(pool, "Pool", lambda where, folder, forbidden, logs: made.extend(forbidden))
+    other = tmp_path / "cache" / "other-1" / "test.npz"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    with StopSignal() as stop:
+        session = chain.Session(Options(home=tmp_path, dataset="digits"), stop)
+        session.pool()
+        session.store.close()
+    assert {session.sealed.test_path, other, tmp_path / "results", tmp_path / "quarantine"} <= set(made)
+
+
 def test_a_second_search_of_a_study_exits_75_naming_the_holder(tmp_path):
     process = start(tmp_path, "--trials", "500")
     wait_for_trials(tmp_path, 1)

@@ -55,6 +55,14 @@ def test_rank_is_one_plus_the_number_of_families_significantly_better():
     ]
 
 
+def test_a_row_is_not_ranked_better_by_a_test_that_its_interval_contradicts():
+    pair = {"difference": -0.0101, "p_value": 0.015, "p_holm": 0.015, "log_ratio": 2.1, "log_ratio_ci95": [-0.01, 4.2]}
+    rows = leaderboard("mnist", [MLP, CNN], {"m c": pair}, lambda final: 1, None)
+    assert [(row["rank"], row["tied"]) for row in rows.rows] == [(1, True), (1, True)]
+    assert "not resolved" in formats.columns_of(rows)["error reduction, %"](rows.rows[0])
+    assert any("cannot be separated" in note for note in rows.notes)
+
+
 def test_leaderboard_says_which_families_it_cannot_separate():
     assert (
         "mlp_dropout and mlp cannot be separated by this data (5 %, Holm-corrected)." in board(MLP, DROPOUT, CNN).notes

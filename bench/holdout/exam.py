@@ -1,10 +1,10 @@
 """The exam: `python -m bench.holdout.exam MANIFEST_FOLDER`, the only reader of test.npz.
 
-It runs once a manifest, in a process of its own. The order is the point: the manifest's hash is checked, the models are
-checked against the manifest and loaded, the look goes into the ledger, the images are read, every seed's probabilities
-are written, and only then are the labels read. An exam that dies after the look has still been one. The result and the
-comparisons with other families are written here too, so that a look is never spent without its result being kept, even
-when the parent dies meanwhile.
+It runs once a manifest, in a process of its own. The order is the point: the manifest's hash is checked, the sealed
+files are held against their checksum, the models are checked against the manifest, loaded and told apart, the look goes
+into the ledger, the images are read, every seed's probabilities are written, and only then are the labels read. An exam
+that dies after the look has still been one. The result and the comparisons with other families are written here too, so
+that a look is never spent without its result being kept, even when the parent dies meanwhile.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import subprocess
 import sys
 import time
 import traceback
+import zipfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from bench.disk import patiently
 from bench.errors import BenchError, Interrupted, RecordError, SealError
 from bench.files import sha256, write_atomic, write_json
 from bench.holdout import ledger
+from bench.holdout.seal import checksum_of
 from bench.records import Final
 from bench.training.imports import only_what_is_needed
 from bench.workers import orphans
@@ -62,8 +65,8 @@ def sit(
         wait_for_room: called every second; says where the disk is full, for which the examiner waits too.
 
     Raises:
-        SealError: the manifest, a model or the test set changed, a model cannot be loaded safely, or two seeds predict
-            the same to the last bit.
+        SealError: the manifest, a model or the sealed data changed, a model cannot be loaded safely, or two seeds are
+            the same model. No look is taken.
         RecordError: the examiner died.
     """
     ticket = {
@@ -146,7 +149,13 @@ def examine(ticket: dict[str, Any]) -> Any:
     manifest = json.loads(_checked_manifest(folder / "manifest.json", ticket["manifest_sha256"]))
     if manifest["data_checksum"] != sealed.checksum:
         raise SealError(f"The manifest is for data {manifest['data_checksum'][:12]}, not for {sealed.checksum[:12]}.")
+    if not _as_sealed(sealed):
+        raise SealError(f"{sealed.folder} is not what was sealed; `bench fsck --repair` sets it aside. {AGAIN}")
     trained = _load_models(ticket, manifest, sealed)
+    for first, second in combinations(range(len(trained)), 2):
+        if _same_weights(trained[first], trained[second]):
+            one, other = manifest["seeds"][first], manifest["seeds"][second]
+            raise SealError(f"Seeds {one} and {other} are the same model to the last bit: they were not trained apart.")
     write = partial(patiently, home, partial(print, file=sys.stderr))  # a full disk must not cost the look its result
     look = {
         "event": "look",
@@ -163,13 +172,7 @@ def examine(ticket: dict[str, Any]) -> Any:
     failpoints.reach("exam: after the look")
     with np.load(sealed.test_path, allow_pickle=False) as test:
         images = test["x"]
-    if len(images) != sealed.n_test:
-        raise SealError(f"{sealed.test_path} holds {len(images)} images, not {sealed.n_test}; seal the data again.")
     probabilities = _predict(trained, images)
-    same = _equal_pairs(probabilities)
-    if same:
-        first, second = (manifest["seeds"][i] for i in same[0])
-        raise SealError(f"Seeds {first} and {second} predict the same to the last bit: they were not trained apart.")
     path = folder / "predictions.npz"
     write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities)))
     with np.load(sealed.test_path, allow_pickle=False) as test:
@@ -178,8 +181,8 @@ def examine(ticket: dict[str, Any]) -> Any:
     arrays = {"probabilities": probabilities, "correct": correct, "labels": labels}
     write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, **arrays)))
     _checked_manifest(folder / "manifest.json", ticket["manifest_sha256"])
-    first, model_sha256 = Path(ticket["models"][0]), manifest["model_sha256"][0]
-    write(lambda: _keep_model(first, model_sha256, folder / "model.keras"))
+    model, model_sha256 = Path(ticket["models"][0]), manifest["model_sha256"][0]
+    write(lambda: _keep_model(model, model_sha256, folder / "model.keras"))
     final = _record(manifest, ticket, correct, sha256(path))
     write(lambda: results.write_final(home, final))
     write(lambda: results.update_comparisons(home, manifest["dataset"]))
@@ -258,9 +261,18 @@ def _softmax(logits: Any) -> Any:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-def _equal_pairs(probabilities: Any) -> list[tuple[int, int]]:
-    seeds = range(len(probabilities))
-    return [(i, j) for i in seeds for j in seeds if i < j and np.array_equal(probabilities[i], probabilities[j])]
+def _as_sealed(sealed: Sealed) -> bool:
+    """Whether the arrays are those that were sealed. Hashing them is no look."""
+    try:
+        return checksum_of(sealed) == sealed.checksum
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
+
+
+def _same_weights(one: Any, other: Any) -> bool:
+    """Whether two models would predict the same. Two that predict the same may be two: both right, and sure of it."""
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
 def main() -> None:

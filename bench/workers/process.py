@@ -107,15 +107,16 @@ class Worker:
     def _size(self, asked: Size) -> Sized:
         from bench.training.tensorflow import count_parameters
 
-        found = []
+        found, problem = [], None
         try:
             for config in asked.configs:
                 image_shape = self._arrays.train[0].shape[1:]
                 found.append(count_parameters(self._family(asked.family), config, image_shape, self._arrays.classes))
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            return Sized((), _told(error, asked.family))
-        return Sized(tuple(found))
+            problem = _told(error, asked.family)
+        refused = guard.refusal()
+        return Sized(tuple(found), str(refused) if refused else problem)
 
     def _data(self, job: Job) -> Data:
         from bench.training.interface import Data
@@ -128,9 +129,14 @@ class Worker:
         return self._data_sets[job.retrain]
 
     def _run(self, job: Job, waited: float) -> Done:
+        run = _Run(self, job, waited)
+        done = self._train(run, job)
+        refused = guard.refusal()  # a family may have caught the error itself
+        return done if refused is None else run.done("failed", reason="broke the seal", detail=str(refused))
+
+    def _train(self, run: _Run, job: Job) -> Done:
         from bench.training.interface import Diverged, Stopped
 
-        run = _Run(self, job, waited)
         try:
             return run.train(self._data(job), self._family(job.family, job.code))
         except FrozenStudy as error:

@@ -64,13 +64,45 @@ def test_the_exam_stores_what_the_models_predict_and_notes_one_look(tmp_path, se
     assert (folder / "model.keras").read_bytes() == models[0].read_bytes()
 
 
-def test_two_seeds_that_predict_the_same_fail_loudly_and_the_look_counts(tmp_path, sealed, models):
+def test_two_seeds_that_are_the_same_model_fail_loudly_and_take_no_look(tmp_path, sealed, models):
     twin = tmp_path / "twin.keras"
     shutil.copyfile(models[0], twin)
-    with pytest.raises(SealError, match="Seeds 1 and 2 predict the same to the last bit"):
+    with pytest.raises(SealError, match="Seeds 1 and 2 are the same model to the last bit"):
         sit(tmp_path, sealed, [models[0], twin])
-    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 1
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
     assert results.read_finals(tmp_path) == []
+
+
+def test_two_models_that_are_equally_sure_are_two(tmp_path, sealed, models):
+    """Logits far apart make probabilities of exactly 0 and 1, which may be the same for both."""
+    import keras
+
+    steep = []
+    for path, favourite in zip(models, (0, 0), strict=True):
+        model = keras.models.load_model(path)
+        last = model.layers[-1]
+        kernel, bias = last.get_weights()
+        bias[favourite] += 1e6
+        last.set_weights([kernel, bias])
+        steep.append(tmp_path / path.name)
+        model.save(steep[-1])
+    final, folder = sit(tmp_path, sealed, steep)
+    with np.load(folder / "predictions.npz") as stored:
+        np.testing.assert_array_equal(stored["probabilities"][0], stored["probabilities"][1])
+    assert len(final.seeds) == 2
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 1
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_sealed_data_that_changed_open_nothing(tmp_path, sealed, models, part):
+    copy = replace(sealed, folder=shutil.copytree(sealed.folder, tmp_path / "cache"))
+    path = copy.train_path if part == "train" else copy.test_path
+    content = bytearray(path.read_bytes())
+    content[-len(content) // 3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SealError, match="is not what was sealed"):
+        sit(tmp_path, copy, models)
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
 
 
 def test_a_manifest_that_changed_after_it_was_frozen_opens_nothing(tmp_path, sealed, models):

@@ -66,6 +66,13 @@ def test_figures_of_the_notebook_stand_beside_those_of_mnist_alone():
     assert other["claims"] == []
 
 
+def test_the_claims_are_not_asked_of_other_classes_under_a_known_name():
+    found = [made(model, 0.01) for model in MODELS]
+    three = [replace(one, predicted=one.predicted % 3, labels=one.labels % 3) for one in found]
+    assert document("digits", False, found)["claims"]
+    assert document("digits", False, three)["claims"] == []
+
+
 def test_a_console_that_knows_only_ascii_gets_ascii():
     console = Console(width=80, color_system=None)
     with console.capture() as capture:

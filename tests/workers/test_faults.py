@@ -77,8 +77,10 @@ def test_a_crash_is_tried_once_more(digits, faulty, tmp_path, monkeypatch):
     assert started[0].params == started[1].params
 
 
+@pytest.mark.parametrize("how", ["open", "try"])
 @pytest.mark.parametrize("what", ["test set", "results", "source"])
-def test_a_worker_that_opens_what_is_sealed_fails_loudly(digits, faulty, tmp_path, what):
+def test_a_worker_that_opens_what_is_sealed_fails_loudly(digits, faulty, tmp_path, what, how):
+    """Also where the family catches the error."""
     source = tmp_path / "source.npz"
     source.write_bytes(digits.train_path.read_bytes())
     result = tmp_path / "results" / "digits" / "predictions.npz"
@@ -87,8 +89,9 @@ def test_a_worker_that_opens_what_is_sealed_fails_loudly(digits, faulty, tmp_pat
     path = {"test set": digits.test_path, "results": result, "source": source}[what]
     forbidden = [digits.test_path, tmp_path / "results", source]
     seen = []
+    faults = f"{how}:{path}", "none"
     with pytest.raises(SealError, match=f"tried to open {path}"):
-        drive(digits, faulty, tmp_path, f"open:{path}", "none", forbidden=forbidden, during=lambda e, _: seen.append(e))
+        drive(digits, faulty, tmp_path, *faults, forbidden=forbidden, during=lambda e, _: seen.append(e))
     (finished,) = [event.trial for event in seen if isinstance(event, Finished)]
     assert (finished.state, finished.reason) == ("failed", "broke the seal")
 
