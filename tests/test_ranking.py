@@ -193,9 +193,10 @@ def made(pairs):
             "p_value": p,
             "p_holm": p,
             "log_ratio": -10 * d,
-            "log_ratio_ci95": [-10 * d - 1, -10 * d + 1],
+            "log_ratio_ci95": [-10 * d - half, -10 * d + half],
         }
         for pair, (d, p) in pairs.items()
+        for half in (abs(5 * d) if p < 0.05 else 1.0,)
     }
 
 
