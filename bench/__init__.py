@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from bench.api.leaderboard import Leaderboard, leaderboard
     from bench.api.result import SearchResult, SearchResults, studies
     from bench.api.searching import final, search
+    from bench.engines.hypermodel import from_hypermodel
     from bench.family import Family
     from bench.space import Choice, Float, Int, SearchSpace, When
 
 __all__ = [
     "Choice", "Family", "Float", "Int", "Leaderboard", "SearchResult", "SearchResults", "SearchSpace", "When",
-    "__version__", "errors", "final", "leaderboard", "search", "studies",
+    "__version__", "errors", "final", "from_hypermodel", "leaderboard", "search", "studies",
 ]  # fmt: skip
 
 _MODULES = {
     "bench.api.leaderboard": ("Leaderboard", "leaderboard"),
     "bench.api.result": ("SearchResult", "SearchResults", "studies"),
     "bench.api.searching": ("final", "search"),
+    "bench.engines.hypermodel": ("from_hypermodel",),
     "bench.family": ("Family",),
     "bench.space": ("Choice", "Float", "Int", "SearchSpace", "When"),
 }

@@ -109,8 +109,8 @@ def _by_value(build: Any) -> Iterator[None]:
     """
     import cloudpickle
 
-    while isinstance(build, partial):
-        build = build.func
+    while isinstance(build, partial) or hasattr(build, "__wrapped__"):
+        build = build.func if isinstance(build, partial) else build.__wrapped__
     own = getattr(build, "__module__", type(build).__module__) or ""
     wanted = [name for name in sys.modules if name == own or name.startswith("bench_family_")]
     modules = [sys.modules[name] for name in wanted if name != "__main__" and not name.startswith("search_spaces.")]

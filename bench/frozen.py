@@ -64,10 +64,22 @@ def _parts(thing: Any, seen: set[int]) -> Iterator[str]:
                 yield from _plain(value)
     elif hasattr(thing, "__func__"):
         yield from _parts(thing.__func__, seen)
-        yield from _plain(vars(thing.__self__) if hasattr(thing.__self__, "__dict__") else None)
+        yield from _object(thing.__self__, seen)
     elif not isinstance(thing, type):
         yield from _parts(type(thing).__call__, seen)
-        yield from _plain(vars(thing) if hasattr(thing, "__dict__") else None)
+        yield from _object(thing, seen)
+        if hasattr(thing, "__wrapped__"):
+            yield from _parts(thing.__wrapped__, seen)
+
+
+def _object(thing: Any, seen: set[int]) -> Iterator[str]:
+    """What an object holds, and what the methods of its own module do with it."""
+    yield from _plain(vars(thing) if hasattr(thing, "__dict__") else None)
+    kind = thing if isinstance(thing, type) else type(thing)
+    for own in (base for base in kind.__mro__ if base.__module__ == kind.__module__):
+        for method in vars(own).values():
+            if isinstance(method, FunctionType):
+                yield from _parts(method, seen)
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -80,6 +80,34 @@ def custom_objects_of(
     return {name: kind for kind in own for name in (kind.__name__, keras.saving.get_registered_name(kind))}
 
 
+def ends_in_softmax(model: Any) -> bool:
+    """Whether the outputs are probabilities, as far as the model's layers tell; all else counts as logits."""
+    import keras
+
+    last = last_layer(model)
+    return getattr(last, "activation", None) is keras.activations.softmax or type(last).__name__ == "Softmax"
+
+
+def last_layer(model: Any) -> Any:
+    """The layer or operation that gives a model's output, inside nested models too; None where the model is no graph.
+
+    A linear `Activation` behind it, there for its dtype, does not count.
+    """
+    import keras
+
+    outputs = getattr(model, "outputs", None)
+    tensor = outputs[0] if outputs else None
+    while tensor is not None:
+        operation, node, _ = tensor._keras_history
+        if isinstance(operation, keras.Model) and operation.outputs:
+            tensor = operation.outputs[0]
+        elif isinstance(operation, keras.layers.Activation) and operation.activation is keras.activations.linear:
+            tensor = operation._inbound_nodes[node].input_tensors[0]
+        else:
+            return operation
+    return None
+
+
 def _layers(layer: Any) -> Iterator[Any]:
     yield layer
     for inner in getattr(layer, "layers", ()):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bench.data.sealed import Sealed
 from bench.space import Value
-from bench.training.interface import Recipe
+from bench.training.interface import OPTIMIZERS, Recipe
 
 CLASSES = {
     "adam": "Adam",
@@ -31,7 +31,8 @@ def snippet(family: str, config: Mapping[str, Value], sealed: Sealed, precision:
     Raises:
         FamilyError: the configuration cannot be trained.
     """
-    recipe = Recipe.of(config)
+    known = config.get("optimizer", OPTIMIZERS[0]) in OPTIMIZERS
+    recipe = Recipe.of(config if known else {**config, "optimizer": OPTIMIZERS[0]})  # a compiled model's own
     scale = " / 255" if sealed.dtype == "uint8" else ""
     return "\n".join(
         [
@@ -40,6 +41,7 @@ def snippet(family: str, config: Mapping[str, Value], sealed: Sealed, precision:
             "import numpy as np",
             "",
             "from bench.family import load",
+            "from bench.training.tensorflow import labels_for",
             "",
             "config = {",
             *(f"    {name!r}: {value!r}," for name, value in config.items()),
@@ -53,7 +55,9 @@ def snippet(family: str, config: Mapping[str, Value], sealed: Sealed, precision:
             "",
             f"model = load({family!r}).build(config, {sealed.image_shape!r}, {sealed.classes})",
             *_rate(recipe),
-            "if not model.compiled:  # a family may bring its own loss",
+            "if model.compiled:  # a family may bring its own loss and optimizer",
+            f"    y = labels_for(model, y, {sealed.classes})",
+            "else:",
             "    model.compile(",
             f"        keras.optimizers.{CLASSES[recipe.optimizer]}({', '.join(_arguments(recipe))}),",
             "        keras.losses.SparseCategoricalCrossentropy(from_logits=True),",

@@ -252,7 +252,8 @@ def _predict(trained: Sequence[Any], images: Any) -> Any:
             np.asarray(model(images[i : i + BATCH].astype(np.float32) * scale, training=False), np.float32)
             for i in range(0, len(images), BATCH)
         ]
-        found.append(_softmax(np.concatenate(parts)))
+        outputs = np.concatenate(parts)
+        found.append(outputs if models.ends_in_softmax(model) else _softmax(outputs))
     return np.stack(found)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import BenchError, FamilyError, did_you_mean
+from bench.models import ends_in_softmax
 from bench.records import Cells
 from bench.space import Value
 
@@ -146,7 +147,7 @@ class Trainer(Protocol):
 
 
 def check_model(model: Any, image_shape: tuple[int, int, int], classes: int) -> None:
-    """Refuse a model that does not take the images or does not give one logit a class.
+    """Refuse a model that does not take the images or does not give one logit a class; compiled, probabilities too.
 
     Raises:
         FamilyError: naming the shape wanted and the one seen.
@@ -162,5 +163,7 @@ def check_model(model: Any, image_shape: tuple[int, int, int], classes: int) -> 
         problems.append(f"its input must have shape {wanted_in}, not {seen_in}; use the image_shape given to build")
     if seen_out[1:] != wanted_out[1:]:
         problems.append(f"its output must have shape {wanted_out}, not {seen_out}; end in Dense(classes)")
+    if not model.compiled and ends_in_softmax(model):
+        problems.append("it ends in softmax, and the loss takes logits; leave the activation out, or compile the model")
     if problems:
         raise FamilyError("The model that build returned does not fit:", problems)

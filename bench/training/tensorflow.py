@@ -50,8 +50,11 @@ def make_trainer(
     model = family.build(dict(config), data.image_shape, data.classes)
     check_model(model, data.image_shape, data.classes)
     own_step = type(model).train_step is not keras.Model.train_step
-    loop = FitTrainer if own_step or getattr(model, "compiled", False) else TensorFlowTrainer
-    return loop(model, data, Recipe.of(config), seed, time.perf_counter() - began)
+    compiled = getattr(model, "compiled", False)
+    loop = FitTrainer if own_step or compiled else TensorFlowTrainer
+    # What a compiled model calls its optimizer or learning rate is its own affair.
+    owned = {name: value for name, value in config.items() if not compiled or name in ("epochs", "batch_size")}
+    return loop(model, data, Recipe.of(owned), seed, time.perf_counter() - began)
 
 
 def count_parameters(
@@ -236,7 +239,10 @@ class TensorFlowTrainer(_Base):
 
 
 class FitTrainer(_Base):
-    """Keras's own step, one batch at a time, for models that come compiled or define `train_step`."""
+    """Keras's own step, one batch at a time, for models that come compiled or define `train_step`.
+
+    A loss of Keras gets the labels in the form that it takes, any other as integers; see `labels_for`.
+    """
 
     def __init__(self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float) -> None:
         super().__init__(model, data, recipe, seed, build_seconds)
@@ -244,6 +250,7 @@ class FitTrainer(_Base):
             model.compile(
                 optimizer=make_optimizer(recipe), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             )
+        self._labels = labels_for(model, data.y, data.classes)
 
     def advance(self, to_samples: int, on_progress: Progress) -> float:
         target = min(steps_for(to_samples, self.recipe.batch_size), self.total_steps)
@@ -252,7 +259,7 @@ class FitTrainer(_Base):
             rows = self._batches.take(1)[0]
             x = self._data.x[rows].astype(np.float32) * self._scale
             began = time.perf_counter()
-            loss = float(self.model.train_on_batch(x, self._data.y[rows], return_dict=True)["loss"])
+            loss = float(self.model.train_on_batch(x, self._labels[rows], return_dict=True)["loss"])
             seconds = time.perf_counter() - began
             if self._step == 0:
                 self.trace_seconds += seconds
@@ -265,3 +272,21 @@ class FitTrainer(_Base):
                 raise Diverged(f"The loss became {loss} by step {self._step}; lower the learning rate.")
             on_progress(self.samples, loss)
         return losses / max(1, self._step - from_step)
+
+
+def labels_for(model: Any, labels: Any, classes: int) -> Any:
+    """Labels as the loss of a compiled model takes them.
+
+    Args:
+        labels: integers in [0, classes), shape (n,).
+
+    Returns:
+        float32 rows of zeros and a one, shape (n, classes), for a loss of Keras that is not sparse; else the labels.
+    """
+    loss = model.loss
+    if isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
+        (loss,) = loss.values() if isinstance(loss, dict) else loss
+    found: Any = keras.losses.get(loss) if isinstance(loss, str) or callable(loss) else None
+    kind: Any = found if hasattr(found, "__name__") else type(found)
+    of_keras = kind.__module__.startswith("keras.")
+    return np.eye(classes, dtype=np.float32)[labels] if of_keras and "sparse" not in kind.__name__.lower() else labels

@@ -1,0 +1,381 @@
+"""Families of KerasTuner's hypermodels, with real KerasTuner and Keras: the space, the model, refusals."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bench
+from bench import carried, frozen, models
+from bench.engines.hyperspace import translate
+from bench.errors import FamilyError, SpaceError
+from bench.holdout.exam import _predict
+from bench.space import Fixed
+from bench.training.interface import Data, Recipe
+from bench.training.tensorflow import FitTrainer, count_parameters, make_trainer
+
+keras = pytest.importorskip("keras")
+keras_tuner = pytest.importorskip("keras_tuner")
+SHAPE, CLASSES = (8, 8, 1), 10
+
+
+def guide(hp):
+    """As KerasTuner's getting-started guide has it; nothing in it is bench's."""
+    model = keras.Sequential()
+    model.add(keras.layers.Flatten())
+    for i in range(hp.Int("num_layers", 1, 3)):
+        units = hp.Int(f"units_{i}", min_value=32, max_value=512, step=32)
+        model.add(keras.layers.Dense(units=units, activation=hp.Choice("activation", ["relu", "tanh"])))
+    if hp.Boolean("dropout"):
+        model.add(keras.layers.Dropout(rate=0.25))
+    model.add(keras.layers.Dense(10, activation="softmax"))
+    learning_rate = hp.Float("lr", min_value=1e-4, max_value=1e-2, sampling="log")
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=learning_rate),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+class Conditional(keras_tuner.HyperModel):
+    def __init__(self, classes):
+        super().__init__(name="two kinds")
+        self.classes = classes
+
+    def build(self, hp):
+        inputs = x = keras.Input((8, 8))
+        kind = hp.Choice("model type", ["mlp", "cnn"])
+        with hp.conditional_scope("model type", ["mlp"]):
+            if kind == "mlp":
+                x = keras.layers.Flatten()(x)
+                norm = hp.Boolean("norm")
+                with hp.conditional_scope("norm", [True]):
+                    momentum = hp.Float("norm_momentum", 0.8, 0.99)
+                    x = keras.layers.BatchNormalization(momentum=momentum)(x) if norm else x
+                x = keras.layers.Dense(hp.Int("width", 8, 64, sampling="log"), "relu")(x)
+        with hp.conditional_scope("model type", ["cnn"]):
+            if kind == "cnn":
+                x = keras.layers.Reshape((8, 8, 1))(x)
+                x = keras.layers.Conv2D(hp.Int("filters", 4, 8, step=2), 3, activation="relu")(x)
+                x = keras.layers.GlobalMaxPooling2D()(x)
+        optimizer = hp.Choice("optimizer", ["Adam", "SGD"])
+        momentum = hp.Float("sgd_momentum", 0.0, 0.9, step=0.3, parent_name="optimizer", parent_values=["SGD"])
+        rate = hp.Fixed("rate", 0.01)
+        sgd = keras.optimizers.SGD(rate, momentum or 0.0)
+        model = keras.Model(inputs, keras.layers.Dense(self.classes)(x))
+        model.compile(
+            optimizer=keras.optimizers.Adam(rate) if optimizer == "Adam" else sgd,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        return model
+
+
+def data(images=256):
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, CLASSES, images).astype(np.int32)
+    x = generator.integers(0, 100, (images, *SHAPE)).astype(np.uint8)
+    x[np.arange(images), y % 8] = 255
+    x[np.arange(images), :, y // 8] = 255
+    return Data(x[:192], y[:192], x[192:], y[192:], CLASSES)
+
+
+def test_the_guides_space_is_found_by_building_with_what_only_some_builds_ask_for():
+    family = bench.from_hypermodel(guide)
+    assert family.name == "guide"
+    units = bench.Choice(*range(32, 513, 32))
+    assert family.space.domains == {
+        "num_layers": bench.Int(1, 3),
+        "units_0": units,
+        "activation": bench.Choice("relu", "tanh"),
+        "dropout": bench.Choice(False, True),
+        "lr": bench.Float(1e-4, 1e-2, log=True),
+        "units_1": units,
+        "units_2": units,
+        "epochs": bench.Int(3, 20),
+        "batch_size": Fixed(32),
+    }
+    assert family.reference == {
+        "num_layers": 1, "units_0": 32, "activation": "relu", "dropout": False, "lr": 1e-4, "units_1": 32,
+        "units_2": 32, "epochs": 10, "batch_size": 32,
+    }  # fmt: skip
+
+
+def test_conditions_become_when_also_nested_ones_and_names_become_identifiers():
+    family = bench.from_hypermodel(Conditional(10), epochs=4, batch_size=bench.Choice(16, 64))
+    assert family.name == "two_kinds" or family.name == "two-kinds"
+    assert family.space.domains == {
+        "model_type": bench.Choice("mlp", "cnn"),
+        "norm": bench.When("model_type", ("mlp",), bench.Choice(False, True)),
+        "norm_momentum": bench.When("norm", (True,), bench.Float(0.8, 0.99)),
+        "width": bench.When("model_type", ("mlp",), bench.Int(8, 64, log=True)),
+        "optimizer": bench.Choice("Adam", "SGD"),
+        "sgd_momentum": bench.When("optimizer", ("SGD",), bench.Choice(0.0, 0.3, 0.6, 0.9)),
+        "rate": Fixed(0.01),
+        "filters": bench.When("model_type", ("cnn",), bench.Choice(4, 6, 8)),
+        "epochs": Fixed(4),
+        "batch_size": bench.Choice(16, 64),
+    }
+    assert family.reference == {
+        "model_type": "mlp", "norm": False, "width": 8, "optimizer": "Adam", "rate": 0.01, "epochs": 4,
+        "batch_size": 16,
+    }  # fmt: skip
+    wide = family.build({**family.reference, "width": 24}, SHAPE, CLASSES)
+    assert wide.count_params() == 64 * 24 + 24 + 24 * 10 + 10
+    cnn = {"model_type": "cnn", "filters": 6, "optimizer": "SGD", "sgd_momentum": 0.6, "rate": 0.01}
+    model = family.build(cnn, SHAPE, CLASSES)
+    assert model.count_params() == 9 * 6 + 6 + 6 * 10 + 10
+    assert model.optimizer.momentum == 0.6
+
+
+def test_parameters_of_the_hypermodel_go_before_those_that_are_given():
+    def build(hp):
+        hp.Int("epochs", 1, 2)
+        hp.Choice("batch_size", [8, 16], default=16)
+        return guide(hp)
+
+    family = bench.from_hypermodel(build, "own", epochs=50, batch_size=64)
+    assert family.space.domains["epochs"] == bench.Int(1, 2)
+    assert family.reference["batch_size"] == 16
+
+
+PARAMETERS = {
+    "log steps": (lambda hp: hp.Int("p", 2, 32, step=2, sampling="log", default=5), bench.Choice(2, 4, 8, 16, 32), 4),
+    "reversed log steps": (
+        lambda hp: hp.Float("p", 1.0, 8.0, step=2, sampling="reverse_log"), bench.Choice(1.0, 5.0, 7.0, 8.0), 1.0,
+    ),
+    "steps that do not end at the top": (lambda hp: hp.Int("p", 6, 13, step=3), bench.Choice(6, 9, 12), 6),
+    "real steps": (lambda hp: hp.Float("p", 0.0, 0.5, step=0.1), bench.Choice(0.0, 0.1, 0.2, 0.3, 0.4, 0.5), 0.0),
+    "a default": (lambda hp: hp.Float("p", 0.0, 0.5, default=0.2), bench.Float(0.0, 0.5), 0.2),
+    "one value": (lambda hp: hp.Int("p", 3, 3), Fixed(3), 3),
+    "numbers to choose": (lambda hp: hp.Choice("p", [0.1, 0.01], default=0.01), bench.Choice(0.1, 0.01), 0.01),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_kind_of_parameter_takes_the_values_that_keras_tuner_gives_it(name):
+    ask, domain, default = PARAMETERS[name]
+    hp = keras_tuner.HyperParameters()
+    ask(hp)
+    found = translate(hp.space)
+    assert found.domains == {"p": domain} and found.defaults == {"p": default}
+    if isinstance(domain, bench.Choice):
+        drawn = sorted({hp.space[0].random_sample(seed) for seed in range(300)})
+        # KerasTuner's own count of steps loses the end that it documents: 0.5 // 0.1 is 4.
+        assert drawn == pytest.approx(sorted(domain.options)[: -1 if name == "real steps" else None])
+
+
+def test_a_fixed_value_under_a_condition_and_one_parameter_under_two_conditions():
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("kind", ["a", "b", "c"])
+    hp.Fixed("only_a", 3, parent_name="kind", parent_values=["a"])
+    hp.Int("both", 1, 5, parent_name="kind", parent_values=["a"])
+    hp.Int("both", 1, 5, parent_name="kind", parent_values=["c"])
+    domains = translate(hp.space).domains
+    assert domains["only_a"] == bench.When("kind", ("a",), bench.Choice(3))
+    assert domains["both"] == bench.When("kind", ("a", "c"), bench.Int(1, 5))
+
+
+def test_all_that_cannot_be_expressed_is_said_at_once_with_the_way_out():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 0.1, 1.0, sampling="reverse_log")
+    hp.Int("many", 0, 10_000, step=2)
+    hp.Choice("a", [1, 2])
+    hp.Choice("b", [1, 2])
+    hp.Int("of_both", 1, 2, parent_name="a", parent_values=[1])
+    hp.Int("of_both", 1, 2, parent_name="b", parent_values=[1])
+    hp.Int("twice", 1, 5, parent_name="a", parent_values=[1])
+    hp.Int("twice", 1, 9, parent_name="a", parent_values=[2])
+    hp.Boolean("x y")
+    hp.Boolean("x-y")
+    with pytest.raises(SpaceError) as refused:
+        translate(hp.space)
+    said = "\n".join(refused.value.problems)
+    assert len(refused.value.problems) == 5
+    for part in (
+        "'rate' is sampled with reverse_log",
+        "5,001 values",
+        "nest their scopes",
+        "'twice' has one",
+        "rename",
+    ):
+        assert part in said
+
+
+def test_a_fit_of_its_own_is_refused_with_the_way_out_which_works():
+    class Own(Conditional):
+        def fit(self, hp, model, *args, **kwargs):
+            return model.fit(*args, batch_size=hp.Choice("batch_size", [16, 32]), **kwargs)
+
+    with pytest.raises(FamilyError, match=r"Own.fit would not be run: bench owns(.|\n)*Own\(\.\.\.\).build"):
+        bench.from_hypermodel(Own(10))
+    assert bench.from_hypermodel(Own(10).build, "own").space.domains["batch_size"] == Fixed(32)
+
+
+def test_what_is_no_hypermodel_or_does_not_build_is_said():
+    with pytest.raises(FamilyError, match="not 3"):
+        bench.from_hypermodel(3)
+
+    def broken(hp):
+        return 1 / (hp.Int("n", 1, 2) - 2)
+
+    with pytest.raises(FamilyError, match=r"build\(hp\) fails with \{'n': 2\}: ZeroDivisionError"):
+        bench.from_hypermodel(broken)
+
+    def endless(hp, n=0):
+        while hp.Boolean(f"again_{n}"):
+            n += 1
+
+    with pytest.raises(FamilyError, match="new parameters in 300 builds"):
+        bench.from_hypermodel(endless)
+
+
+def test_a_parameter_that_no_build_asked_for_before_is_not_made_up():
+    def build(hp):
+        if hp.Int("a", 0, 99) == 50:
+            hp.Int("late", 1, 2)
+        return guide(hp)
+
+    family = bench.from_hypermodel(build)
+    with pytest.raises(FamilyError, match="'late', which it did not ask for"):
+        family.build({**family.reference, "a": 50}, SHAPE, CLASSES)
+
+
+def one_layer(input_shape, activation, loss, units=CLASSES, optimizer="adam"):
+    def build(hp):
+        layers = [keras.layers.Flatten(), keras.layers.Dense(units, activation=activation)]
+        model = keras.Sequential([keras.Input(input_shape), *layers] if input_shape else layers)
+        model.compile(keras.optimizers.SGD(0.5, momentum=0.9), loss)
+        return model
+
+    return bench.from_hypermodel(build, "one", epochs=3)
+
+
+@pytest.mark.parametrize("input_shape", [None, (8, 8, 1), (8, 8), (64,), (None, None, 1)])
+def test_images_reach_a_model_in_the_shape_that_it_takes(input_shape):
+    if input_shape == (None, None, 1):
+
+        def build(hp):
+            inputs = keras.Input(input_shape)
+            x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+            model = keras.Model(inputs, keras.layers.Dense(10)(x))
+            model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            return model
+
+        family = bench.from_hypermodel(build)
+    else:
+        family = one_layer(input_shape, "softmax", "sparse_categorical_crossentropy")
+    model = family.build(family.reference, SHAPE, CLASSES)
+    assert model.input_shape == (None, *SHAPE) and model.output_shape == (None, 10) and model.compiled
+
+
+def test_models_that_do_not_fit_the_images_or_the_classes_are_refused_with_both():
+    for shape in ((28, 28), (1, 8, 8)):
+        with pytest.raises(FamilyError, match=r"inputs of shape \(.*\), but the images are \(8, 8, 1\)"):
+            count_parameters(one_layer(shape, "softmax", "mse"), {}, SHAPE, CLASSES)
+    with pytest.raises(FamilyError, match=r"end in \(3,\) outputs, but the data have 10 classes"):
+        count_parameters(one_layer((8, 8), "softmax", "mse", units=3), {}, SHAPE, CLASSES)
+    with pytest.raises(FamilyError, match="end in a sigmoid"):
+        count_parameters(one_layer((8, 8), "sigmoid", "binary_crossentropy"), {}, SHAPE, CLASSES)
+
+    uncompiled = bench.from_hypermodel(lambda hp: keras.Sequential([keras.layers.Dense(10)]), "bare")
+    with pytest.raises(FamilyError, match="must compile its model"):
+        count_parameters(uncompiled, {}, SHAPE, CLASSES)
+
+
+def own_loss(y, outputs):
+    return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, outputs))
+
+
+LOSSES = [
+    ("softmax", "categorical_crossentropy"),
+    ("softmax", "sparse_categorical_crossentropy"),
+    ("softmax", keras.losses.CategoricalCrossentropy(label_smoothing=0.1, name="sparse")),
+    ("softmax", "mse"),
+    ("softmax", own_loss),
+    (None, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
+    (None, keras.losses.CategoricalCrossentropy(from_logits=True)),
+]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("activation, loss", LOSSES)
+def test_every_loss_gets_the_labels_that_it_takes_and_probabilities_are_stored_as_such(
+    activation, loss, precision, tmp_path
+):
+    family, images = one_layer((8, 8), activation, loss), data()
+    trainer = make_trainer(family, {"epochs": 30, "batch_size": 32}, images, 1, precision)
+    assert isinstance(trainer, FitTrainer)
+    trainer.advance(trainer.total_samples, lambda samples, loss: None)
+    assert trainer.val_accuracy() > 0.9
+    trainer.save(tmp_path / "model.keras")
+    loaded = models.load(tmp_path / "model.keras")
+    assert models.ends_in_softmax(loaded) == (activation == "softmax")
+    outputs = np.asarray(loaded(images.val_x / np.float32(255), training=False), np.float32)
+    (stored,) = _predict([loaded], images.val_x)
+    np.testing.assert_allclose(stored.sum(axis=1), 1.0, atol=1e-6)
+    np.testing.assert_array_equal(stored.argmax(axis=1), outputs.argmax(axis=1))
+    if activation == "softmax":
+        np.testing.assert_allclose(stored, outputs, atol=1e-6 if precision == "float32" else 1e-2)
+    else:
+        assert abs(outputs.sum(axis=1) - 1).max() > 0.1
+    if not callable(loss) or "sparse" in str(loss):  # neither smoothed nor anything else than likelihood
+        assert np.median(stored.max(axis=1)) > 0.5
+
+
+def test_a_model_of_its_own_optimizer_may_call_it_what_it_likes():
+    family = bench.from_hypermodel(Conditional(10))
+    config = {**family.reference, "optimizer": "SGD", "sgd_momentum": 0.3, "epochs": 1}
+    trainer = make_trainer(family, config, data(), 0, "float32")
+    assert trainer.recipe == Recipe(epochs=1, batch_size=32)
+    assert trainer.model.optimizer.momentum == 0.3
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda x: keras.layers.Dense(10, activation="softmax")(x),
+        lambda x: keras.layers.Activation("softmax")(keras.layers.Dense(10)(x)),
+        lambda x: keras.layers.Softmax()(keras.layers.Dense(10)(x)),
+        lambda x: keras.ops.softmax(keras.layers.Dense(10)(x)),
+        lambda x: keras.layers.Activation("linear", dtype="float32")(keras.layers.Dense(10, "softmax")(x)),
+        lambda x: keras.Sequential([keras.layers.Dense(10), keras.layers.Activation("softmax")])(x),
+    ],
+)
+def test_softmax_is_seen_however_it_is_written(ending, tmp_path):
+    inputs = keras.Input(SHAPE)
+    x = keras.layers.Flatten()(inputs)
+    keras.Model(inputs, ending(x)).save(tmp_path / "model.keras")
+    assert models.ends_in_softmax(models.load(tmp_path / "model.keras"))
+    assert not models.ends_in_softmax(keras.Model(inputs, keras.layers.Dense(10)(x)))
+    family = bench.Family(
+        "bare", bench.SearchSpace({"epochs": bench.Int(1, 2)}), lambda *_: keras.Model(inputs, ending(x))
+    )
+    with pytest.raises(FamilyError, match="ends in softmax, and the loss takes logits"):
+        count_parameters(family, {}, SHAPE, CLASSES)
+
+
+def test_a_study_tells_two_hypermodels_apart_and_workers_get_them_by_value():
+    def other(hp):
+        hp.Int("num_layers", 1, 4)
+        return guide(hp)
+
+    assert frozen.build_of(bench.from_hypermodel(guide)) == frozen.build_of(bench.from_hypermodel(guide))
+    assert frozen.build_of(bench.from_hypermodel(guide)) != frozen.build_of(bench.from_hypermodel(other))
+    ten, nine = (frozen.build_of(bench.from_hypermodel(Conditional(n), "kinds")) for n in (10, 9))
+    assert ten != nine == frozen.build_of(bench.from_hypermodel(Conditional(9), "kinds"))
+    for hypermodel in (guide, Conditional(10)):
+        family = bench.from_hypermodel(hypermodel, "sent")
+        there = carried.unpack(carried.pack(family))
+        assert there.reference == family.reference
+        assert there.build(there.reference, SHAPE, CLASSES).output_shape == (None, 10)
+
+
+def test_asking_for_the_function_imports_neither_keras_nor_keras_tuner():
+    code = (
+        "import sys, bench; bench.from_hypermodel; "
+        "print([m for m in ('keras', 'keras_tuner', 'tensorflow', 'optuna', 'sklearn', 'pandas') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
