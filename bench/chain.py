@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bench import disk
 from bench.data.catalog import source_of
@@ -18,7 +18,7 @@ from bench.options import Options
 
 if TYPE_CHECKING:
     from bench.data.sealed import Sealed
-    from bench.records import Final
+    from bench.records import Event, Final, Subscriber
     from bench.store import Store
     from bench.study import Outcome, Request
     from bench.terminal.screen import Screen
@@ -164,25 +164,50 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
     return search_on_screen(session, request, screen, stop)
 
 
-def search_on_screen(session: Session, request: Request, screen: Screen, stop: StopSignal) -> Outcome:
+class Limit(Protocol):
+    """Hears what happens, and says when a search has used up what it may."""
+
+    def __call__(self, event: Event) -> None: ...
+
+    @property
+    def used_up(self) -> bool: ...
+
+
+def search_on_screen(
+    session: Session, request: Request, screen: Screen, stop: StopSignal, title: str = "", limit: Limit | None = None
+) -> Outcome:
+    """Args:
+    title: what the screen calls it; the family and the data set where left out.
+    limit: ends the search before its target, as a clean stop would.
+    """
     from bench.study import search
+
+    def enough() -> bool:
+        return stop.asked or (limit is not None and limit.used_up)
 
     def pool() -> Pool:
         started = session.pool()
         stored = session.store.trials(request.study) if session.store.settings(request.study) else []
         finished = [trial for trial in stored if trial.state != "running"]
-        title = f"{request.family.name} on {session.sealed.name}"
-        screen.begin_search(title, request.target, finished, len(started), request.seconds)
+        shown = title or f"{request.family.name} on {session.sealed.name}"
+        screen.begin_search(shown, request.target, finished, len(started), request.seconds)
         return started
 
     room = partial(disk.wait_for_room, session.home, screen.message, lambda: stop.asked)
-    return search(request, session.sealed, session.store, pool, [screen], lambda: stop.asked, room)
+    hear: list[Subscriber] = [screen] if limit is None else [screen, limit]
+    return search(request, session.sealed, session.store, pool, hear, enough, room)
 
 
 def _check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:
     """A final takes the configuration from the study; only `build` comes from the family."""
     from bench import frozen
+    from bench.records import COMPARISON
 
+    if found.settings.get("purpose") == COMPARISON:
+        raise UsageError(
+            f"Study {found.study!r} is one of those that `bench compare-engines` compares, which come to no final. "
+            f"Search for a winner: bench search {family.name}."
+        )
     if family.name != found.settings["family"]:
         raise UsageError(f"Study {found.study!r} searched {found.settings['family']!r}, not {family.name!r}.")
     frozen.check(found.study, found.settings, {"build": frozen.build_of(family)})

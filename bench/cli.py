@@ -18,7 +18,7 @@ from bench.errors import BenchError, Interrupted
 # In the order of the help.
 COMMANDS = (
     *("search", "final", "leaderboard", "reproduce", "trials", "show", "studies", "families", "datasets"),
-    *("dashboard", "doctor", "fsck", "config", "completion"),
+    *("compare-engines", "dashboard", "doctor", "fsck", "config", "completion"),
 )
 
 WIDTH = 78  # of what stands as it is in a help text
@@ -61,7 +61,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     top.commands = commands.choices
     for name in COMMANDS:
-        module = import_module(f"bench.commands.{name}")
+        module = import_module(f"bench.commands.{name.replace('-', '_')}")
         about, _, more = (module.__doc__ or "").rstrip().partition("\n")
         command = commands.add_parser(
             name,

@@ -137,6 +137,7 @@ Subscriber = Callable[[Event], None]
 # What a study and its finals are for. Only winners are ranked; comparisons are made within one purpose.
 WINNER = "winner"  # a family's tuned best
 NOTEBOOK = "notebook"  # a model at the notebook's settings, for `bench reproduce`
+COMPARISON = "comparison"  # one search of many, for `bench compare-engines`; it never comes to a final
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,37 @@ class Contrast:
     tested: bool
 
 
+@dataclass(frozen=True)
+class Mean:
+    """A mean of independent values with its 95 % interval, and the two-sided p-value of its being zero.
+
+    Both are None where the values do not say how much such values differ: a single one, or several that are equal.
+    """
+
+    mean: float
+    ci95: tuple[float, float] | None
+    p_value: float | None
+
+
+def of_mean(values: Sequence[float]) -> Mean:
+    """The mean of a sample with the interval and the test of Student's t (Student 1908).
+
+    Equal values have a variance of zero, which is no estimate of it where a few discrete ones were drawn.
+
+    Raises:
+        ShapeError: there are no values.
+    """
+    if len(values) == 0:
+        raise ShapeError("A mean needs at least one value, not none.")
+    sample = np.asarray(values, np.float64)
+    mean, spread = float(sample.mean()), float(sample.std(ddof=1)) if len(sample) > 1 else 0.0
+    if spread <= SMALLEST:
+        return Mean(mean, None, None)
+    variance = Variance(spread**2 / len(sample), len(sample) - 1)
+    half = variance.quantile() * variance.standard_error
+    return Mean(mean, (mean - half, mean + half), _p_value(mean, variance))
+
+
 def t_quantile(df: float) -> float:
     """Two-sided 95 % quantile of Student's t, or of the normal distribution where `df` is infinite."""
     from scipy import special  # a tenth of a second, where scipy.stats takes two

@@ -165,7 +165,7 @@ def _drive(
 ) -> bool:
     """Whether there is nothing left to try; see `bench.engines.assembly.Driver`."""
     family = request.family
-    longest = _longest(family)
+    longest = longest_epochs(family)
 
     def emit(event: Event) -> None:
         for subscriber in subscribers:
@@ -187,7 +187,7 @@ def _drive(
     return assembly.driver(settings, family, plan, pool, emit, stop_asked).run(stored)
 
 
-def _longest(family: Family) -> float:
+def longest_epochs(family: Family) -> float:
     """The most epochs that the space allows."""
     declared = family.space.domains.get("epochs")
     domain = declared.domain if isinstance(declared, When) else declared

@@ -7,8 +7,9 @@ decided, 98 to 99 % takes as much room as 80 to 90 %. No text from outside the r
 
 from __future__ import annotations
 
+import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -19,6 +20,7 @@ GREY = "#7b7b7b"  # contrast 4.2 on white, 4.4 on the #121212 of dark pages
 GRID = "rgba(128, 128, 128, 0.25)"
 BLUE, ORANGE = "#2f86d1", "#d9731a"  # told apart by colour-blind readers too
 LEAST_ERROR = 5e-4  # a logarithm needs an error; an accuracy above 99.95 % is drawn there, and read as it is on hover
+PAIRS = [(color, dash) for dash in ("solid", "dash", "dot") for color in (BLUE, ORANGE, "#2b8a3e", "#a34fb5")]
 LABELLED = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9))  # leading digits of the errors with a tick, coarse and fine
 
 
@@ -118,6 +120,58 @@ def learning_curves(trials: Sequence[Trial]) -> go.Figure:
     figure.update_xaxes(rangemode="tozero")
     _accuracy_axis(figure, [accuracy for trial in drawn for _, accuracy in trial.curve])
     return _or_empty(figure, bool(drawn), "No trial has been judged yet")
+
+
+def comparison(document: Mapping[str, Any]) -> go.Figure:
+    """Mean best validation accuracy so far of every pair, against epochs and against seconds.
+
+    The bands are pointwise 95 % intervals over seeds; the baseline is grey.
+
+    Args:
+        document: of `bench.comparison.document`.
+    """
+    from plotly.subplots import make_subplots
+
+    title = f"{document['family']} on {document['dataset']}: best validation accuracy so far"
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04)
+    figure.update_layout(_figure(html.escape(title), "").layout)
+    drawn: list[float] = []
+    others = iter(PAIRS * len(document["pairs"]))
+    for row in document["pairs"]:
+        color, dash = (GREY, "solid") if row["pair"] == document["baseline"] else next(others)
+        for column, (name, scale) in enumerate((("samples", document["train_images"]), ("seconds", 1)), 1):
+            points = row[f"against_{name}"]
+            x = [point["at"] / scale for point in points]
+            if points and all(point["ci95"] for point in points):
+                low, high = ([min(max(p["ci95"][k], 0.0), 1.0) for p in points] for k in (0, 1))
+                band = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+                figure.add_scatter(y=_errors(low), legendgroup=row["pair"], row=1, col=column, **band)
+                fill = {"fill": "tonexty", "fillcolor": color, "opacity": 0.15}
+                figure.add_scatter(y=_errors(high), legendgroup=row["pair"], row=1, col=column, **band, **fill)
+                drawn += [*low, *high]
+            means = [point["mean"] for point in points]
+            drawn += means
+            figure.add_scatter(
+                x=x,
+                y=_errors(means),
+                customdata=[100 * mean for mean in means],
+                mode="lines",
+                name=row["pair"],
+                legendgroup=row["pair"],
+                showlegend=column == 1,
+                line={"color": color, "width": 2.5, "dash": dash, "shape": "hv"},
+                hovertemplate=f"{row['pair']}: %{{customdata:.2f}} %, %{{x:.4g}}<extra></extra>",
+                row=1,
+                col=column,
+            )
+    axis = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True}
+    figure.update_xaxes(**axis, rangemode="tozero")
+    figure.update_xaxes(title="epochs of training used", row=1, col=1)
+    figure.update_xaxes(title="search time, s", row=1, col=2)
+    _accuracy_axis(figure, drawn)
+    figure.update_yaxes(**axis)
+    figure.update_yaxes(title="", row=1, col=2)
+    return _or_empty(figure, bool(drawn), "No search completed a trial within the budget")
 
 
 FIGURES = {

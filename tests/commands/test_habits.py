@@ -91,7 +91,7 @@ def test_help_fits_80_columns_and_shows_examples_that_parse(command, monkeypatch
 def test_every_option_is_explained(command):
     for name, action in cli.parser().commands[command].options().items():
         assert action.help, f"bench {command} --{name} has no help"
-    assert import_module(f"bench.commands.{command}").EXAMPLES
+    assert import_module(f"bench.commands.{command.replace('-', '_')}").EXAMPLES
 
 
 @pytest.fixture(scope="module")

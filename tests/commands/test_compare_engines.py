@@ -1,0 +1,112 @@
+"""`bench compare-engines` on real digits: two pairs and the baseline, two seeds, a kill in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from bench import cli
+from bench.comparison import charged
+from bench.store import Store
+
+BENCH = [sys.executable, "-m", "bench"]
+BUDGET = 16
+ARGUMENTS = [
+    *("compare-engines", "mlp", "--dataset", "digits", "--pairs", "optuna:tpe/asha,optuna:qmc/median"),
+    *("--budget", str(BUDGET), "--repeats", "2", "--range", "epochs=2:4", "--range", "width=32:64"),
+    *("--precision", "float32", "--workers", "2", "--quiet", "--json"),
+]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--pairs", "optuna:tpee"], "no sampler 'tpee'. Did you mean tpe?"),
+        (["--pairs", "rai:tpe"], "no engine 'rai'"),
+        (["--budget", "3"], "one trial of mlp may train for 15 epochs"),
+        (["--repeats", "0"], "at least 1"),
+        (["-o", "no/such/folder/page.html"], "no folder no/such/folder"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_runs(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["compare-engines", "mlp", "--dataset", "digits", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert not (tmp_path / "runs" / "bench.db").exists()
+
+
+def run(home, *more, code=0):
+    done = subprocess.run([*BENCH, *ARGUMENTS, "--home", str(home), *more], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout) if not code else done.stderr
+
+
+@pytest.mark.slow
+def test_a_comparison_that_was_killed_goes_on_and_takes_no_look(tmp_path):
+    home, page = tmp_path / "runs", tmp_path / "page.html"
+    killed = subprocess.Popen(
+        [*BENCH, *ARGUMENTS, "--home", str(home)], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    before = {}
+    for _ in range(1200):
+        time.sleep(0.1)
+        if (home / "bench.db").exists():
+            with closing(Store(home)) as store:
+                before = {name: store.trials(name) for name in store.studies()}
+            if len(before) >= 2 and any(trial.state != "running" for trial in [*before.values()][-1]):
+                break
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert 2 <= len(before) < 6, "it was to be killed in the middle"
+
+    found = run(home, "-o", str(page))
+    pairs = ["optuna:random/none", "optuna:tpe/asha", "optuna:qmc/median"]
+    assert [row["pair"] for row in found["pairs"]] == pairs
+    assert found["budget"] == {"epochs": BUDGET, "samples": BUDGET * found["train_images"]}
+    assert found["seeds"] == [0, 1] and found["precision"] == "float32"
+    assert "plotly" in page.read_text() and len(page.read_text()) > 1_000_000
+    with closing(Store(home)) as store:
+        settings = store.studies()
+        after = {name: store.trials(name) for name in settings}
+    assert sorted(after) == sorted(study for row in found["pairs"] for study in row["studies"])
+    for name, trials in after.items():
+        assert settings[name]["purpose"] == "comparison" and name.startswith("digits-mlp-compare-optuna-")
+        assert charged(trials) >= found["budget"]["samples"], "the budget is used"
+        assert trials[0].params == after["digits-mlp-compare-optuna-random-none-0"][0].params
+    for name, trials in before.items():  # what was finished before the kill is what it was
+        kept = {trial.number: trial for trial in after[name]}
+        assert all(kept[trial.number] == trial for trial in trials if trial.state != "running")
+    for row in found["pairs"]:
+        assert all(0.5 < best <= 1 for best in row["best"])
+        assert row["against_samples"][-1]["at"] == found["budget"]["samples"]
+
+    assert run(home)["pairs"] == found["pairs"], "nothing is left to do"
+    with closing(Store(home)) as store:
+        assert {name: len(store.trials(name)) for name in store.studies()} == {n: len(t) for n, t in after.items()}
+    assert not (home / "ledger.jsonl").exists() and not (home / "results").exists()
+    for command in (["leaderboard", "--validation"], ["leaderboard"]):
+        board = subprocess.run([*BENCH, *command, "--home", str(home), "--json"], capture_output=True, text=True)
+        assert json.loads(board.stdout)["rows"] == []
+    refused = [*BENCH, "final", "mlp", "--dataset", "digits", "--study", next(iter(after)), "--home", str(home)]
+    said = subprocess.run(refused, capture_output=True, text=True)
+    assert said.returncode == 2 and "come to no final" in said.stderr
+
+
+@pytest.mark.slow
+def test_more_budget_and_more_repeats_add_to_what_is_there(tmp_path):
+    only = ["--pairs", "optuna:random/none"]
+    first = run(tmp_path, *only, "--repeats", "1", "--budget", "8")
+    second = run(tmp_path, *only, "--repeats", "2", "--budget", "12")
+    (before,), (after,) = first["pairs"], second["pairs"]
+    assert after["studies"][0] == before["studies"][0] and len(after["best"]) == 2
+    assert after["trials"] >= before["trials"] and after["best"][0] >= before["best"][0]
+    again = run(tmp_path, *only, "--repeats", "1", "--budget", "8")
+    assert again["pairs"][0]["best"] == before["best"], "a smaller budget is read from what is there"
+    said = run(tmp_path, *only, "--range", "width=32:48", code=2)
+    assert "frozen" in said and "--study" in said
