@@ -70,11 +70,11 @@ def _of_range(value: float, low: float, high: float, *, whole: bool, log: bool) 
     if share <= reach and low > (1 if whole else 0):
         lower = low / WIDER if log else low - (high - low) / 2
         lower = max(math.floor(lower), 1) if whole else max(lower, 0.0)
-        return "lowest", f"{_text(lower)}:{_text(high)}"
+        return "lowest", f"{_text(lower, whole)}:{_text(high, whole)}"
     if share >= 1 - reach:
         higher = high * WIDER if log else high + (high - low) / 2
         if whole:
-            return "highest", f"{_text(low)}:{math.ceil(higher)}"
+            return "highest", f"{_text(low, whole)}:{math.ceil(higher)}"
         if low >= 0 and high <= 1:  # as a share has it: never beyond 1, half of the way to it at most
             higher = min(higher, (1 + high) / 2)
         return ("highest", f"{_text(low)}:{_text(higher)}") if higher > high else (None, None)
@@ -102,8 +102,8 @@ def _of_options(value: float, options: Sequence[Value]) -> Found:
 
 
 def _list(numbers: Sequence[float], whole: bool) -> str:
-    return ",".join(str(round(number)) if whole else _text(number) for number in numbers)
+    return ",".join(_text(number, whole) for number in numbers)
 
 
-def _text(number: float) -> str:
-    return f"{number:.6g}"
+def _text(number: float, whole: bool = False) -> str:
+    return str(round(number)) if whole else f"{number:.6g}"

@@ -97,8 +97,8 @@ class Options:
 
 
 def home_of(given: str | Path | None) -> Path:
-    """Where everything is stored: as given, else $BENCH_HOME, else ./runs."""
-    return Path(given if given is not None else os.environ.get("BENCH_HOME", "runs"))
+    """Where everything is stored: as given, else $BENCH_HOME, else ./runs; an empty variable is not set."""
+    return Path(given if given is not None else os.environ.get("BENCH_HOME") or "runs")
 
 
 def data_dir_of(given: str | Path | None) -> Path | None:

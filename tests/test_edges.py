@@ -25,6 +25,9 @@ def placed(domain, value):
         (Int(5, 6), 6, None, None),  # no inside
         (Int(64, 512, log=True), 512, "highest", "64:1024"),
         (Int(64, 512, log=True), 64, "lowest", "32:512"),
+        (Int(1, 2_000_000), 2_000_000, "highest", "1:3000000"),
+        (Int(4_000_001, 8_000_003), 4_000_001, "lowest", "2000000:8000003"),
+        (Int(4_000_001, 8_000_003), 8_000_003, "highest", "4000001:10000004"),
         (Float(1e-3, 2e-2, log=True), 0.0199, "highest", "0.001:0.04"),
         (Float(1e-3, 2e-2, log=True), 0.00101, "lowest", "0.0005:0.02"),
         (Float(1e-3, 2e-2, log=True), 0.01, None, None),
@@ -53,7 +56,8 @@ def test_an_edge_is_named_with_a_wider_range_and_a_natural_limit_is_none(domain,
 
 
 @pytest.mark.parametrize(
-    "domain", [Int(5, 15), Float(1e-3, 2e-2, log=True), Choice(64, 128, 256), Choice(0.1, 0.2, 0.4)]
+    "domain",
+    [Int(5, 15), Int(4_000_001, 8_000_003), Float(1e-3, 2e-2, log=True), Choice(64, 128, 256), Choice(0.1, 0.2, 0.4)],
 )
 @pytest.mark.parametrize("end", [0.0, 1.0])
 def test_what_is_suggested_can_be_typed_and_has_the_value_inside(domain, end):
