@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UnknownDataset, UnknownFamily, did_you_mean
 
 if TYPE_CHECKING:
     from bench.ranking import Board
+    from bench.records import Final
 
 
 def dataset_name(home: Path, dataset: str | None) -> str:
@@ -43,20 +46,67 @@ def dataset_names(home: Path) -> list[str]:
 def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
     from bench import results
     from bench.family import discover
-    from bench.holdout import ledger
-    from bench.ranking import leaderboard
 
     finals = results.read_finals(home, dataset)
     if baseline and baseline not in {*discover(), *(final.family for final in finals)}:
         known = ", ".join(discover())
         raise UnknownFamily(f"No family named {baseline!r}.{did_you_mean(baseline, discover())} Known: {known}.")
-    return leaderboard(
-        dataset,
-        finals,
-        results.complete_comparisons(home, dataset, finals),
-        lambda final: ledger.looks(home, final.data_checksum, final.family),
-        baseline,
-    )
+    return _ranked(home, dataset, finals, results.complete_comparisons(home, dataset, finals), baseline)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one final stands.
+
+    Attributes:
+        row: its row of a leaderboard against the newest finals of the other studies on its data, or None where finals
+            of its purpose are not ranked.
+        newer: the newest final of its study where that is another one, which is what the leaderboard shows.
+    """
+
+    row: Mapping[str, Any] | None
+    newer: Final | None
+
+
+def standing(home: Path, final: Final, finals: Sequence[Final] | None = None) -> Standing:
+    """Where this very final stands, be it the newest of its study or not.
+
+    Args:
+        finals: all of its data set, oldest first, where they are read already.
+
+    Raises:
+        RecordError: a stored result does not read back, or was changed.
+    """
+    from bench import formats, results
+
+    place = results.place_of(final)
+    everything = results.read_finals(home, final.dataset) if finals is None else finals
+    group = results.newest(one for one in everything if results.group_of(one) == results.group_of(final))
+    shown = [final if results.place_of(one) == place else one for one in group]
+    newer = next((one for one in group if results.place_of(one) == place and one.id != final.id), None)
+    if newer is None:
+        pairs = results.complete_comparisons(home, final.dataset, everything)
+    else:
+        pairs = results.compared(home, shown)
+    rows = formats.to_json(_ranked(home, final.dataset, shown, pairs, None))["rows"]
+    own = (row for row in rows if (row["family"], row["engine"], row["study"]) == place)
+    return Standing(next(own, None), newer)
+
+
+def _ranked(
+    home: Path,
+    dataset: str,
+    finals: Sequence[Final],
+    comparisons: Mapping[str, Mapping[str, Any]],
+    baseline: str | None,
+) -> Board:
+    from bench.holdout import ledger
+    from bench.ranking import leaderboard
+
+    def looks(final: Final) -> int:
+        return ledger.looks(home, final.data_checksum, final.family)
+
+    return leaderboard(dataset, finals, comparisons, looks, baseline)
 
 
 def make_validation_board(home: Path, storage: str | None, dataset: str) -> Board:

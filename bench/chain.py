@@ -17,6 +17,7 @@ from bench.inert import inert
 from bench.options import Options
 
 if TYPE_CHECKING:
+    from bench.boards import Standing
     from bench.data.sealed import Sealed
     from bench.records import Event, Final, Subscriber
     from bench.store import Store
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Searched:
-    """What the chain found for one family; `final` and `row`, its row of the leaderboard, are None without a final."""
+    """What the chain found for one family; `final` and where it stands are None without a final."""
 
     family: Family
     sealed: Sealed
     outcome: Outcome
     final: Final | None
-    row: Mapping[str, Any] | None
+    standing: Standing | None = None
 
 
 class Session:
@@ -102,6 +103,7 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
         Interrupted: a stop came before the target; what is finished is saved.
         BenchError: see `bench.study.search` and `bench.finals.final`.
     """
+    from bench.boards import standing
     from bench.terminal.screen import open_screen
     from bench.workers.stop import StopSignal
 
@@ -111,7 +113,9 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
         session = Session(options, stop)
         try:
             with open_screen(session.console, quiet=options.quiet) as screen:
-                return [_run_one(session, family, search_first, screen, stop) for family in families]
+                found = [_run_one(session, family, search_first, screen, stop) for family in families]
+            # Not before the last: each new final changes the ranks of those before it.
+            return [replace(one, standing=standing(options.home, one.final)) if one.final else one for one in found]
         finally:
             session.close()
 
@@ -141,7 +145,7 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
         raise Interrupted(
             f"Stopped with {found.finished} finished trials of {study!r} saved; the same command continues."
         )
-    return Searched(family, session.sealed, found, stored, _row_of(session, stored) if stored else None)
+    return Searched(family, session.sealed, found, stored)
 
 
 def _search(session: Session, family: Family, study: str, screen: Screen, stop: StopSignal) -> Outcome:
@@ -244,11 +248,11 @@ def load_families(
     return loaded
 
 
-def document(found: Outcome, row: Mapping[str, Any] | None) -> dict[str, Any]:
+def document(found: Outcome, standing: Standing | None) -> dict[str, Any]:
     """One family's search as `bench search --json` prints it.
 
     Args:
-        row: its row of the leaderboard, or None without a final.
+        standing: of its final, or None without one.
     """
     best = found.best
     return {
@@ -263,16 +267,9 @@ def document(found: Outcome, row: Mapping[str, Any] | None) -> dict[str, Any]:
         },
         "best": best and {"number": best.number, "val_accuracy": best.val_accuracy, "params": dict(best.params)},
         "seconds": found.seconds,
-        "final": row,
+        "final": standing and standing.row,
+        "newer_final": standing and standing.newer and {"id": standing.newer.id, "seeds": len(standing.newer.seeds)},
     }
-
-
-def _row_of(session: Session, stored: Final) -> dict[str, Any] | None:
-    from bench.boards import make_board
-    from bench.formats import to_json
-
-    rows = to_json(make_board(session.home, session.sealed.name, None))["rows"]
-    return next((row for row in rows if row["study"] == stored.study and row["family"] == stored.family), None)
 
 
 def _check_writable(home: Path) -> None:

@@ -5,7 +5,7 @@ curves, model and serving.json; comparisons.json beside the families. Printing r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
@@ -108,10 +108,14 @@ def newest(finals: Iterable[Final]) -> list[Final]:
     """The newest final of each (family, engine, study), oldest first; `finals` come oldest first too."""
     latest: dict[tuple[str, str, str], Final] = {}
     for final in finals:
-        key = (final.family, final.engine, final.study)
-        latest.pop(key, None)  # a dict keeps the place of a key that is only assigned anew
-        latest[key] = final
+        latest.pop(place_of(final), None)  # a dict keeps the place of a key that is only assigned anew
+        latest[place_of(final)] = final
     return list(latest.values())
+
+
+def place_of(final: Final) -> tuple[str, str, str]:
+    """What a leaderboard has one row of: (family, engine, study)."""
+    return final.family, final.engine, final.study
 
 
 def drop_models(home: Path, dataset: str) -> None:
@@ -146,7 +150,7 @@ def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> d
 
     So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
     """
-    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if _group(a) == _group(b)}
+    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if group_of(a) == group_of(b)}
     try:
         pairs = read_comparisons(home, dataset)
     except RecordError:
@@ -164,14 +168,24 @@ def update_comparisons(home: Path, dataset: str) -> None:
     """
     base = home / "results" / slug(dataset)
     with FileLock(base / ".comparisons.lock"):
-        finals = newest(read_finals(home, dataset))
-        pairs: dict[str, dict[str, Any]] = {}
-        for group in {_group(final) for final in finals}:
-            pairs |= _compare_all(home, [final for final in finals if _group(final) == group])
+        pairs = compared(home, newest(read_finals(home, dataset)))
         write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs})
 
 
-def _group(final: Final) -> tuple[str, str]:
+def compared(home: Path, finals: Sequence[Final]) -> dict[str, dict[str, Any]]:
+    """Every comparison of these finals, made from their stored predictions; nothing is stored.
+
+    Raises:
+        RecordError: predictions are not those that a result was made from.
+    """
+    pairs: dict[str, dict[str, Any]] = {}
+    for group in dict.fromkeys(group_of(final) for final in finals):
+        pairs |= _compare_all(home, [final for final in finals if group_of(final) == group])
+    return pairs
+
+
+def group_of(final: Final) -> tuple[str, str]:
+    """What finals must have in common to be compared: (data checksum, purpose)."""
     return final.data_checksum, final.purpose
 
 

@@ -23,6 +23,7 @@ from bench.study import Outcome, outcome
 from bench.terminal.summary import short, summary
 
 if TYPE_CHECKING:
+    from bench.boards import Standing
     from bench.chain import Searched
 
 
@@ -32,19 +33,26 @@ class SearchResult:
 
     Attributes:
         outcome: the study as it stands: its frozen settings and its trials.
-        final: its row of the leaderboard as in `bench leaderboard --json`, or None: accuracies are fractions in [0, 1].
         home: where it is stored.
     """
 
     outcome: Outcome
-    final: Mapping[str, Any] | None
     home: Path
     _tested: Final | None = field(default=None)
+    _standing: Standing | None = field(default=None)
     _family: Family | None = field(default=None)  # its definition, where it is known
 
     @classmethod
     def of(cls, searched: Searched, home: Path) -> SearchResult:
-        return cls(searched.outcome, searched.row, home, searched.final, searched.family)
+        return cls(searched.outcome, home, searched.final, searched.standing, searched.family)
+
+    @property
+    def final(self) -> Mapping[str, Any] | None:
+        """The final's row as in `bench leaderboard --json`, or None without one: accuracies are fractions in [0, 1].
+
+        It is this very final's, also where the study has a newer one, of other seeds, which the leaderboard shows.
+        """
+        return self._standing.row if self._standing else None
 
     @property
     def study(self) -> str:
@@ -89,7 +97,7 @@ class SearchResult:
 
     def to_json(self) -> dict[str, Any]:
         """The document of `bench search --json`."""
-        return chain.document(self.outcome, self.final)
+        return chain.document(self.outcome, self._standing)
 
     def to_frame(self) -> Any:
         """A pandas DataFrame, one row a trial, indexed by its number.
@@ -128,7 +136,7 @@ class SearchResult:
             custom_objects: layers of the family's own, by name; not needed for the result of `bench.search`.
 
         Raises:
-            UsageError: there is no final yet.
+            UsageError: there is no final yet, or a newer one has replaced its weights.
             SealError: the stored model was changed, or was kept without a hash.
             FamilyError: Keras cannot load it, or it holds code that only `trust` runs.
         """
@@ -141,6 +149,13 @@ class SearchResult:
             )
         manifest = self._manifest(self._tested)
         path = self._folder(self._tested) / "model.keras"
+        newer = self._standing.newer if self._standing else None
+        if newer and not path.is_file():
+            raise UsageError(
+                f"Only the weights of a study's newest final are kept, and {self.study!r} has a newer one, of "
+                f"{len(newer.seeds)} seeds; bench.final({self.family!r}, {self.dataset!r}, seeds={len(newer.seeds)}) "
+                "gives that one."
+            )
         if not trust:
             hashes = manifest.get("model_sha256") or [None]
             models.check(path, hashes[0], "Load it with best_model(trust=True) if you know where it comes from.")
@@ -250,12 +265,15 @@ def studies(home: str | Path | None = None, storage: str | None = None) -> Searc
     from bench.store import Store
 
     where = home_of(home)
-    tested = {final.study: final for final in results.read_finals(where)}
-    rows = {
-        row["study"]: row
-        for dataset in {final.dataset for final in tested.values()}
-        for row in boards.make_board(where, dataset, None).rows
-    }
+    finals = results.read_finals(where)
+    tested = {final.study: final for final in finals}
     with closing(Store(where, storage)) as store:
         found = [outcome(store, name) for name in store.studies()]
-    return SearchResults([SearchResult(one, rows.get(one.study), where, tested.get(one.study)) for one in found])
+    return SearchResults([_stored(one, where, tested.get(one.study), finals) for one in found])
+
+
+def _stored(found: Outcome, home: Path, final: Final | None, finals: Sequence[Final]) -> SearchResult:
+    if final is None:
+        return SearchResult(found, home)
+    together = [one for one in finals if one.dataset == final.dataset]
+    return SearchResult(found, home, final, boards.standing(home, final, together))

@@ -30,7 +30,7 @@ def run_and_print(options: argparse.Namespace, families: Sequence[Family], searc
     from bench.terminal.summary import summary
 
     found = chain.run_families(asked(options), families, search_first)
-    documents = [chain.document(one.outcome, one.row) for one in found]
+    documents = [chain.document(one.outcome, one.standing) for one in found]
     if options.json:
         print_json(documents[0] if len(documents) == 1 else {"schema": 1, "searches": documents})
         return

@@ -33,6 +33,9 @@ def summary(document: Mapping[str, Any], hints: bool = True) -> str:
             f"{100 * low:.2f} to {100 * high:.2f}, mean of {row['seeds']} seeds, {row['errors']:.1f} errors a seed, "
             f"look {row['test_looks']} at this test set"
         )
+    newer = document.get("newer_final")
+    if newer:
+        lines.append(f"not the newest final of this study: the leaderboard shows the one of {newer['seeds']} seeds")
     if not hints:
         return "\n".join(lines)
     default = f"{document['dataset']}-{document['family']}"

@@ -16,7 +16,7 @@ from bench.errors import FamilyError, SealError, UsageError
 def moved(result, tmp_path):
     """The same result in a home that may be damaged."""
     home = shutil.copytree(result.home, tmp_path / "home")
-    return SearchResult(result.outcome, result.final, home, result._tested, result._family)
+    return SearchResult(result.outcome, home, result._tested, result._standing, result._family)
 
 
 def model_of(result):
@@ -54,7 +54,7 @@ def test_markup_of_others_stays_text_in_a_notebook(result):
     from dataclasses import replace
 
     settings = {**result.outcome.settings, "dataset": "<script>alert(1)</script>\x1b[2J"}
-    hostile = SearchResult(replace(result.outcome, settings=settings), None, result.home)
+    hostile = SearchResult(replace(result.outcome, settings=settings), result.home)
     assert "<script>" not in hostile._repr_html_()
     assert "\x1b" not in hostile._repr_html_() + repr(hostile)
 

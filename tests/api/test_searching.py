@@ -10,7 +10,7 @@ import threading
 import pytest
 
 import bench
-from bench.errors import FrozenStudy
+from bench.errors import FrozenStudy, UsageError
 from bench.holdout import ledger
 
 
@@ -71,6 +71,43 @@ def test_a_list_of_families_gives_results_by_place_and_by_study(result, family, 
     assert len(found) == 1
     with pytest.raises(KeyError, match="Did you mean digits-small"):
         found["digits-smal"]
+
+
+@pytest.fixture(scope="module")
+def two(family, tmp_path_factory):
+    """Two families searched together, then the first one's final over three seeds."""
+    options = {"home": tmp_path_factory.mktemp("two"), "workers": 2, "quiet": True}
+    other = bench.Family("other", family.space, family.build, reference={"width": 8, "epochs": 3})
+    both = bench.search([family, other], 1, "digits", seeds=2, **options)
+    ranked = bench.leaderboard("digits", home=options["home"]).rows
+    more = bench.final(family, "digits", seeds=3, **options)
+    return options, both, ranked, more
+
+
+@pytest.mark.slow
+def test_rows_of_families_that_are_searched_together_are_those_of_the_leaderboard(two):
+    _, both, ranked, _ = two
+    assert sorted((result.final for result in both), key=lambda row: row["study"]) == sorted(
+        ranked, key=lambda row: row["study"]
+    )
+    assert len(ranked) == 2
+
+
+@pytest.mark.slow
+def test_the_final_that_is_asked_for_is_the_one_that_is_shown(two, family):
+    options, both, _, more = two
+    assert [
+        row["seeds"] for row in bench.leaderboard("digits", home=options["home"]).rows if row["family"] == "small"
+    ] == [3]
+    again = bench.final(family, "digits", seeds=2, **options)
+    assert (again.final["seeds"], more.final["seeds"]) == (2, 3)
+    assert again.final["test_accuracy"] == both[0].final["test_accuracy"]
+    assert again.to_json()["newer_final"] == {"id": more._tested.id, "seeds": 3}
+    assert "not the newest final of this study" in repr(again)
+    assert "newest" not in repr(more) and more.to_json()["newer_final"] is None
+    assert more.best_model() is not None
+    with pytest.raises(UsageError, match="newer one, of 3 seeds"):
+        again.best_model()
 
 
 @pytest.mark.slow
