@@ -266,6 +266,7 @@ def _freeze(
         code_version=bench.__version__,
         warnings=(*sealed.warnings, *(f"seed {t.seed}: {t.detail}" for t in trained if t.detail)),
         purpose=outcome.settings.get("purpose", WINNER),
+        study_id=outcome.settings.get("id"),
         model_sha256=tuple(sha256(_model(work, t.number)) for t in trained),
     )
 

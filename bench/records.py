@@ -172,6 +172,7 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     model_sha256: tuple[str, ...] = ()  # of every seed's model file, in the order of `seeds`
     purpose: str = WINNER
+    study_id: str | None = None  # as in the study's settings: its name may come again
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -211,6 +212,7 @@ class Final:
     parameters: int
     warnings: tuple[str, ...] = ()
     purpose: str = WINNER
+    study_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -5,7 +5,7 @@ curves, model and serving.json; comparisons.json beside the families. Printing r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from bench.errors import RecordError
 from bench.files import sha256, slug, write_json
-from bench.records import WINNER, Final, Manifest
+from bench.records import WINNER, Final, Manifest, Trial
 
 SCHEMA = 1
 KINDS: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
@@ -51,6 +51,7 @@ def read_final(where: Path) -> Final:
         for name in ("ci95", "seeds", "seed_accuracies", "warnings"):
             document[name] = tuple(document[name])
         document.setdefault("purpose", WINNER)  # older records are of winners only
+        document.setdefault("study_id", None)
         for field in fields(Final):
             if not isinstance(document[field.name], KINDS.get(str(field.type), object)):
                 raise ValueError(f"{field.name} must be {field.type}, not {document[field.name]!r}")
@@ -102,6 +103,33 @@ def read_finals(home: Path, dataset: str | None = None) -> list[Final]:
     pattern = f"{slug(dataset) if dataset else '*'}/*/*/result.json"
     finals = [read_final(path.parent) for path in (home / "results").glob(pattern)]
     return sorted(finals, key=lambda final: (final.created, final.id))
+
+
+def of_study(
+    home: Path, finals: Iterable[Final], study: str, settings: Mapping[str, Any], trials: Iterable[Trial]
+) -> list[Final]:
+    """Those of the finals that this very study led to: another one of its name may have been here before, or may be
+    in another storage.
+
+    Studies and finals of older versions have no id. Such a final is a study's if it was made later, of the same data,
+    and its configuration is that of the trial it names.
+
+    Args:
+        settings, trials: the study's, as the store gives them.
+    """
+    params = {trial.number: dict(trial.params) for trial in trials}
+
+    def own(final: Final) -> bool:
+        if final.study != study or final.family != settings.get("family"):
+            return False
+        if final.study_id is not None or "id" in settings:
+            return final.study_id == settings.get("id")
+        if final.data_checksum != settings.get("data_checksum") or final.created < settings.get("created", ""):
+            return False
+        manifest = read_manifest(folder(home, final.dataset, final.family, final.id))
+        return bool(params.get(manifest["trial"]) == manifest["config"])
+
+    return [final for final in finals if own(final)]
 
 
 def newest(finals: Iterable[Final]) -> list[Final]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import uuid4
 
 import bench
 from bench import frozen
@@ -202,6 +203,7 @@ def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequenc
     precision = request.precision or "auto"
     return {
         "schema": 1,
+        "id": uuid4().hex,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": bench.__version__,
         "dataset": sealed.name,

@@ -9,7 +9,7 @@ import pytest
 from bench import results
 from bench.errors import RecordError
 from bench.files import sha256
-from bench.records import NOTEBOOK, WINNER, Final, Manifest
+from bench.records import NOTEBOOK, WINNER, Final, Manifest, Trial
 
 MANIFEST = Manifest(
     id="abc", schema=1, created="2026-01-01T00:00:00+00:00", study="digits-mlp", dataset="digits", data_id="digits-1",
@@ -20,12 +20,15 @@ MANIFEST = Manifest(
 
 
 def store(
-    home, family, correct, identity=None, checksum="c1", study=None, created="2026-01-01T00:00:00+00:00", purpose=WINNER
-):
+    home, family, correct, identity=None, checksum="c1", study=None, created="2026-01-01T00:00:00+00:00",
+    purpose=WINNER, study_id=None,
+):  # fmt: skip
     """Write a final with these answers, as an exam would."""
     identity = identity or f"id-{family}"
     study = study or f"digits-{family}"
-    manifest = replace(MANIFEST, id=identity, family=family, data_checksum=checksum, study=study, created=created)
+    manifest = replace(
+        MANIFEST, id=identity, family=family, data_checksum=checksum, study=study, created=created, study_id=study_id
+    )
     digest = results.write_manifest(home, manifest)
     path = results.folder(home, "digits", family, identity) / "predictions.npz"
     np.savez(path, correct=correct)
@@ -35,7 +38,7 @@ def store(
         test_accuracy=float(correct.mean()), ci95=(0.5, 1.0), method="m", seeds=tuple(range(len(correct))),
         seed_accuracies=tuple(correct.mean(axis=1).tolist()), test_images=correct.shape[1],
         errors=float((~correct).sum(axis=1).mean()), val_accuracy=0.9, trials=5, pruned=1, failed=0,
-        search_seconds=10.0, final_seconds=5.0, parameters=100, purpose=purpose,
+        search_seconds=10.0, final_seconds=5.0, parameters=100, purpose=purpose, study_id=study_id,
     )  # fmt: skip
     results.write_final(home, final)
     return final
@@ -227,3 +230,38 @@ def test_only_the_weights_of_the_newest_final_of_a_study_are_kept_and_nothing_el
     after = [sorted(path.name for path in folder.iterdir()) for folder in folders]
     assert after == [[name for name in before[0] if name != "model.keras"], before[1], before[2]]
     assert {final.id for final in results.read_finals(tmp_path)} == {old.id, new.id, other.id}
+
+
+def test_a_final_belongs_to_the_study_whose_id_its_manifest_names(tmp_path):
+    trials = [Trial(3, "complete", {"epochs": 3})]
+    finals = [store(tmp_path, "mlp", random_answers(0), "a", study_id="one"), store(tmp_path, "mlp", random_answers(1))]
+    settings = {"family": "mlp", "data_checksum": "c1", "created": "2025-01-01T00:00:00+00:00"}
+
+    def of(**changes):
+        return [final.id for final in results.of_study(tmp_path, finals, "digits-mlp", settings | changes, trials)]
+
+    assert of(id="one") == ["a"]
+    assert of(id="two") == []
+    assert of(id="one", family="cnn") == []
+    assert results.of_study(tmp_path, finals, "digits-other", {**settings, "id": "one"}, trials) == []
+
+
+def test_a_final_of_an_older_version_belongs_to_a_study_only_if_its_configuration_is_that_of_its_trial(tmp_path):
+    final = store(tmp_path, "mlp", random_answers(0))
+    path = results.folder(tmp_path, "digits", "mlp", final.id) / "result.json"
+    document = json.loads(path.read_text())
+    del document["study_id"]
+    path.write_text(json.dumps(document))
+    (final,) = results.read_finals(tmp_path)
+    settings = {"family": "mlp", "data_checksum": "c1", "created": "2025-01-01T00:00:00+00:00"}
+
+    def own(params, number=3, **changes):
+        trials = [Trial(number, "complete", params)]
+        return results.of_study(tmp_path, [final], "digits-mlp", settings | changes, trials) == [final]
+
+    assert own({"epochs": 3})
+    assert not own({"epochs": 2})
+    assert not own({"epochs": 3}, number=4)
+    assert not own({"epochs": 3}, created="2026-06-01T00:00:00+00:00")
+    assert not own({"epochs": 3}, data_checksum="c2")
+    assert not own({"epochs": 3}, id="new")

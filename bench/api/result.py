@@ -266,14 +266,14 @@ def studies(home: str | Path | None = None, storage: str | None = None) -> Searc
 
     where = home_of(home)
     finals = results.read_finals(where)
-    tested = {final.study: final for final in finals}
     with closing(Store(where, storage)) as store:
         found = [outcome(store, name) for name in store.studies()]
-    return SearchResults([_stored(one, where, tested.get(one.study), finals) for one in found])
+    return SearchResults([_stored(one, where, finals) for one in found])
 
 
-def _stored(found: Outcome, home: Path, final: Final | None, finals: Sequence[Final]) -> SearchResult:
-    if final is None:
+def _stored(found: Outcome, home: Path, finals: Sequence[Final]) -> SearchResult:
+    own = results.of_study(home, finals, found.study, found.settings, found.trials)
+    if not own:
         return SearchResult(found, home)
-    together = [one for one in finals if one.dataset == final.dataset]
-    return SearchResult(found, home, final, boards.standing(home, final, together))
+    together = [one for one in finals if one.dataset == own[-1].dataset]
+    return SearchResult(found, home, own[-1], boards.standing(home, own[-1], together))

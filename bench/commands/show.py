@@ -62,17 +62,13 @@ def _document(options: argparse.Namespace, family: str, name: str) -> dict[str, 
 
 
 def _tested(options: argparse.Namespace, found: Outcome) -> Examined | None:
-    """The study's newest final of the data that it searched."""
+    """The study's newest final."""
     from bench import results
     from bench.portrait import Examined
 
     home, settings = options.home, found.settings
-    finals = [
-        final
-        for final in results.read_finals(home, settings["dataset"])
-        if (final.study, final.family, final.data_checksum)
-        == (found.study, settings["family"], settings["data_checksum"])
-    ]
+    stored = results.read_finals(home, settings["dataset"])
+    finals = results.of_study(home, stored, found.study, settings, found.trials)
     if not finals:
         return None
     final = finals[-1]

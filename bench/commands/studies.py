@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.commands.common import console, print_json, say
 from bench.commands.options import add_storage
-from bench.errors import StudyLocked, UsageError, did_you_mean
+from bench.errors import RecordError, StudyLocked, UsageError, did_you_mean
 from bench.inert import one_line
 
 if TYPE_CHECKING:
+    from bench.records import Final
     from bench.store import Store
 
 
@@ -50,17 +51,18 @@ def _list(options: argparse.Namespace, store: Store) -> None:
     for name in store.names():
         if name not in listed:
             say(f"{name}: not listed; it was made by another program or does not read back (`bench fsck` says more)")
-    tested = {final.study for final in results.read_finals(options.home)}
+    finals = results.read_finals(options.home)
     rows = []
     for study, settings in listed.items():
         found = outcome(store, study)
+        tested = bool(results.of_study(options.home, finals, study, settings, found.trials))
         rows.append(
             {
                 "study": study,
                 "dataset": settings.get("dataset", ""),
                 "family": settings.get("family", ""),
                 "engine": settings.get("engine", ""),
-                "state": _state(options, study, found, study in tested),
+                "state": _state(options, study, found, tested),
                 "trials": found.finished,
                 "complete": found.count("complete"),
                 "pruned": found.count("pruned"),
@@ -104,7 +106,8 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
         if held:
             raise StudyLocked(f"Study {name!r} is being written by {held}. Stop it first.")
     for name in dict.fromkeys(options.names):
-        finals = [final for final in results.read_finals(options.home) if final.study == name]
+        named = [final for final in results.read_finals(options.home) if final.study == name]
+        finals = _own(options, store, name, named)
         if not options.yes and not _agreed(name, store.count(name), len(finals)):
             say(f"{name}: kept")
             continue
@@ -113,7 +116,20 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
                 shutil.rmtree(results.folder(options.home, final.dataset, final.family, final.id))
             shutil.rmtree(options.home / "work" / unique_slug(name), ignore_errors=True)
             store.remove(name)
-        say(f"{name}: deleted. Its looks at the test set stay in the ledger.")
+        left = len(named) - len(finals)
+        more = f" Finals under its name that are not of this study stay: {left}." if left else ""
+        say(f"{name}: deleted. Its looks at the test set stay in the ledger.{more}")
+
+
+def _own(options: argparse.Namespace, store: Store, name: str, finals: list[Final]) -> list[Final]:
+    """Those of the finals that this very study led to; none where it no longer says what it is."""
+    from bench import results
+
+    try:
+        settings = store.settings(name)
+        return results.of_study(options.home, finals, name, settings, store.trials(name)) if settings else []
+    except RecordError:
+        return []
 
 
 def _agreed(name: str, trials: int, finals: int) -> bool:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from bench import results, studies
 from bench.files import sha256
 
 BENCH = [sys.executable, "-m", "bench"]
@@ -321,3 +322,32 @@ def test_labels_that_do_not_belong_to_the_predictions_are_seen(home, change, sai
     run = bench(home, "fsck")
     assert run.returncode == 3
     assert said in run.stdout
+
+
+def test_a_study_that_was_searched_anew_has_no_final_of_the_one_before(home):
+    """The storage is lost and mended, then a study of the same name is made: what was tested is another's."""
+    put_something_else_in_place_of_the_storage(home)
+    bench(home, "fsck", "--repair")
+    (tested,) = results.read_finals(home)
+    anew = ["--dataset", "digits", "--trials", "2", "--seed", "7", "--set", "epochs=2", "--workers", "1", "--no-final"]
+    assert bench(home, "search", "mlp", *anew).returncode == 0
+    shown = json.loads(bench(home, "show", "mlp", "--dataset", "digits", "--json").stdout)
+    assert (shown["final"], shown["other_final"], shown["confusion"]["source"]) == (None, None, "validation")
+    (row,) = json.loads(bench(home, "studies", "--json").stdout)["rows"]
+    assert row["state"] == "searched"
+    assert studies(home=home)["digits-mlp"].final is None
+    said = bench(home, "studies", "rm", "digits-mlp", "--yes").stderr
+    assert "not of this study stay: 1" in said
+    assert results.read_finals(home) == [tested]
+
+
+def test_deleting_a_study_of_another_storage_leaves_the_finals_of_its_namesake(home, tmp_path):
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    anew = ["--dataset", "digits", "--trials", "1", "--storage", url, "--workers", "1", "--no-final"]
+    assert bench(home, "search", "mlp", *anew).returncode == 0
+    before = results.read_finals(home)
+    assert bench(home, "studies", "rm", "digits-mlp", "--storage", url, "--yes").returncode == 0
+    assert results.read_finals(home) == before != []
+    assert json.loads(bench(home, "studies", "--json").stdout)["rows"][0]["state"] == "tested"
+    assert bench(home, "studies", "rm", "digits-mlp", "--yes").returncode == 0
+    assert results.read_finals(home) == []
