@@ -42,6 +42,7 @@ class Searched:
     Attributes:
         settings: what was frozen with it.
         seconds: wall time of all its searches.
+        worker_seconds: the same, each search times its workers; None where that was not noted.
         sealed: its data, or None where they are gone.
     """
 
@@ -49,6 +50,7 @@ class Searched:
     settings: Mapping[str, Any]
     trials: Sequence[Trial]
     seconds: float
+    worker_seconds: float | None
     sealed: Sealed | None
 
 
@@ -102,25 +104,26 @@ def portrait(study: Searched, tested: Examined | None, number: int | None, named
         ],
         "loss_curves": own.curves if own else None,
         "serving": own.serving if own else None,
-        "timing": timing(study.trials, study.seconds),
+        "timing": timing(study.trials, study.seconds, study.worker_seconds),
         "code": _code(trial, study, named),
     }
 
 
-def timing(trials: Sequence[Trial], seconds: float) -> dict[str, Any]:
+def timing(trials: Sequence[Trial], seconds: float, worker_seconds: float | None) -> dict[str, Any]:
     """Where the time of a search went.
 
     Args:
         seconds: wall time of all searches of the study.
+        worker_seconds: that of each search times its workers, or None: as if the workers had been the same in all.
 
     Returns:
-        workers (that finished a trial), wall_seconds, worker_seconds (their product), phases and states. The phases add
-        up to the worker seconds; `other` is what no finished trial accounts for: workers that start or stand idle, and
-        runs that were cut off and begun anew.
+        workers (that finished a trial), wall_seconds, worker_seconds, phases and states. The phases add up to the
+        worker seconds; `other` is what no finished trial accounts for: workers that start or stand idle, and runs that
+        were cut off and begun anew.
     """
     over = [trial for trial in trials if trial.state in STATES]
     workers = len({trial.worker for trial in over if trial.worker is not None})
-    capacity = workers * seconds
+    capacity = workers * seconds if worker_seconds is None else worker_seconds
     phases = {name: sum(getattr(trial.seconds, name) for trial in over) for name in Phases.__dataclass_fields__}
     phases["other"] = max(0.0, capacity - sum(phases.values()))
     states = {

@@ -35,6 +35,7 @@ from bench.space import Choice, Domain, Int, SearchSpace, Value
 from bench.urls import shown, without_passwords
 
 ATTRIBUTE = "bench"
+SESSIONS = "sessions"
 RETRY_SECONDS = 1.0
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
@@ -148,6 +149,30 @@ class Store:
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RecordError(f"Trial {row.number} of study {study!r} {_unread(study, error)}") from None
         return found
+
+    def begin_session(self, study: str, workers: int) -> None:
+        """Note that so many workers search from here on, until the next session begins or the study's time ends."""
+        study_id = self._storage.get_study_id_from_name(study)
+        sessions = [*self._sessions(study_id), (self.seconds(study), workers)]
+        # As with `set_seconds`: a disk that is full is said where trials are written.
+        with contextlib.suppress(StorageInternalError, SQLAlchemyError):
+            self._storage.set_study_user_attr(study_id, SESSIONS, json.dumps(sessions))
+
+    def worker_seconds(self, study: str) -> float | None:
+        """Seconds of all sessions, each times its workers; None where an older version did not note them.
+
+        A session that was killed counts as `seconds` has it, until its last finished trial.
+        """
+        sessions = self._sessions(self._storage.get_study_id_from_name(study))
+        if not sessions or sessions[0][0] > 0:
+            return None
+        ends = [*(began for began, _ in sessions[1:]), self.seconds(study)]
+        return float(sum((end - began) * workers for (began, workers), end in zip(sessions, ends, strict=True)))
+
+    def _sessions(self, study_id: int) -> list[tuple[float, int]]:
+        """(the study's seconds at its beginning, workers) of each session."""
+        stored = self._storage.get_study_user_attrs(study_id).get(SESSIONS, "[]")
+        return [(float(began), int(workers)) for began, workers in json.loads(stored)]
 
     def set_seconds(self, study: str, seconds: float) -> None:
         """Remember the wall time that all searches of this study took together."""

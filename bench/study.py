@@ -139,6 +139,7 @@ def search(
     began, spent = time.monotonic(), store.seconds(request.study)
     # The store hears first: what the others show has been written.
     hear: list[Subscriber] = [store.writer(request.study, request.family.space, wait_for_room), *subscribers]
+    store.begin_session(request.study, len(started))
     try:
         done = _drive(request, sealed, store.trials(request.study), settings, started, hear, stop_asked, spent)
     finally:

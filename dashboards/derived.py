@@ -19,7 +19,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.records import Trial
-from bench.store import ATTRIBUTE, trial_of
+from bench.store import ATTRIBUTE, SESSIONS, trial_of
 from dashboards.figures import FIGURES
 from dashboards.notes import note
 from dashboards.readonly import ReadOnlyStorage
@@ -176,7 +176,7 @@ def _readable_settings(attributes: Mapping[str, Any]) -> dict[str, Any]:
         shown = {name: settings[name] for name in SHOWN_SETTINGS if name in settings}
     except (KeyError, TypeError, ValueError):
         return dict(attributes)
-    return {**shown, **{name: value for name, value in attributes.items() if name != ATTRIBUTE}}
+    return {**shown, **{name: value for name, value in attributes.items() if name not in (ATTRIBUTE, SESSIONS)}}
 
 
 class ImageStore:

@@ -233,7 +233,7 @@ class _Sections:
     def timing(self) -> RenderableType:
         found = self.document["timing"]
         whole = found["worker_seconds"]
-        what = f"{found['workers']} workers x {duration(found['wall_seconds'])} of search"
+        what = f"{duration(whole)} of {found['workers']} workers in {duration(found['wall_seconds'])} of search"
         table = _table(("phase", "left"), ("seconds", "right"), ("share", "right"), ("", "left"))
         room = min(self.width - 32, LONGEST_BAR)
         for name, seconds in found["phases"].items():

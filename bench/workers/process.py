@@ -62,7 +62,7 @@ class Worker:
         self._stop: Decide | None = None
         self._families: dict[Any, Any] = {}
         self._data_sets: dict[bool, Data] = {}  # by retrain
-        self._idle_since: float | None = None
+        self._idle: tuple[Carried, float] | None = None  # after a run of this family, since then
         began = time.perf_counter()
         threading.Thread(target=self._listen, daemon=True).start()
         device = _start_framework(setup)
@@ -91,6 +91,8 @@ class Worker:
     def serve(self) -> None:
         while True:
             message = self._inbox.get()
+            if isinstance(message, (Probe, Size)):
+                self._idle = None  # between two searches nobody waits for a trial
             if isinstance(message, Probe):
                 from bench.training.precision import measure
 
@@ -99,10 +101,15 @@ class Worker:
                 self._send(self._size(message))
             elif isinstance(message, Job):
                 self._stop = None
-                waited = time.perf_counter() - self._idle_since if self._idle_since else 0.0
-                self._send(self._run(message, waited))
+                self._send(self._run(message, self._waited(message)))
                 gc.collect()  # a model is full of cycles
-                self._idle_since = time.perf_counter()
+                self._idle = message.family, time.perf_counter()
+
+    def _waited(self, job: Job) -> float:
+        """Seconds since the last run of the same family; the final of another one was no wait of this."""
+        if self._idle is None or self._idle[0] != job.family:
+            return 0.0
+        return time.perf_counter() - self._idle[1]
 
     def _size(self, asked: Size) -> Sized:
         from bench.training.tensorflow import count_parameters

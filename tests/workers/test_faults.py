@@ -13,6 +13,7 @@ import pytest
 from bench.engines.local import LocalDriver, Plan
 from bench.errors import SealError
 from bench.records import Finished, Paused, Reported, Started, WorkerChanged
+from bench.workers.messages import Done, Job, Size, Sized
 from bench.workers.pool import Place, Pool
 
 
@@ -173,7 +174,8 @@ def test_workers_ignore_ctrl_c_and_end_with_their_parent(digits, faulty, tmp_pat
     code = f"""
         import sys, time
         from pathlib import Path
-        from bench.workers.pool import Place, Pool
+        from bench.workers.messages import Done, Job, Size, Sized
+from bench.workers.pool import Place, Pool
         pool = Pool([Place(1)] * 2, Path({str(digits.folder)!r}), [], Path({str(tmp_path / "logs")!r}))
         while len(pool.idle) < 2:
             pool.poll(1.0)
@@ -204,3 +206,33 @@ def test_workers_that_cannot_start_end_the_search_with_the_log(faulty, tmp_path)
     ):
         while True:
             pool.poll(1.0)
+
+
+def test_the_time_between_two_searches_is_no_wait_of_the_second(digits, faulty, tmp_path):
+    """Families that are searched one after the other share a pool; meanwhile the first one has its final."""
+    other = tmp_path / "other.py"
+    other.write_text(faulty.read_text().replace('"faulty"', '"other"'))
+
+    def waited(pool, *families):
+        for worker, family in enumerate(families):
+            config = {"fault": "none", "epochs": 1}
+            pool.submit(worker, Job(0, family, config, 1, "float32"))
+        done = {}
+        while len(done) < len(families):
+            done |= {worker: said.seconds.wait for worker, said in pool.poll(1.0) if isinstance(said, Done)}
+        return [done[worker] for worker in range(len(families))]
+
+    with Pool([Place(1)] * 2, digits.folder, [], tmp_path / "logs") as pool:
+        while len(pool.idle) < 2:
+            pool.poll(1.0)
+        assert waited(pool, faulty, faulty) == [0.0, 0.0]
+        time.sleep(1.0)
+        assert min(waited(pool, faulty, faulty)) > 0.9, "for the next trial of the same search"
+        time.sleep(1.0)
+        assert waited(pool, other, other) == [0.0, 0.0]
+        pool.send(0, Size(other, ({"fault": "none", "epochs": 1},), "float32"))
+        while not any(isinstance(said, Sized) for _, said in pool.poll(1.0)):
+            pass
+        time.sleep(1.0)
+        first, second = waited(pool, other, other)
+        assert first == 0.0 and second > 0.9
