@@ -131,6 +131,7 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
                 "family": settings["family"],
                 "engine": settings["engine"],
                 "study": name,
+                "data_checksum": settings["data_checksum"],
                 "val_accuracy": found.best.val_accuracy,
                 "validation_images": images[settings["data_checksum"]],
                 "trials": found.finished,

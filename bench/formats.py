@@ -70,7 +70,7 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
     """Heading -> the text of a row's cell, most important first; what a table too narrow drops is at the end."""
     if "test_accuracy" not in board.columns:
         return {
-            "rank": lambda row: str(row["rank"]),
+            "rank": _rank,
             "family": _family,
             "best validation accuracy, %": lambda row: _interval(row["val_accuracy"], row["ci95"]),
             "trials": trials_cell,
@@ -78,7 +78,7 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
             "parameters": lambda row: f"{row['params']:,}" if row["params"] else "",
         }
     return {
-        "rank": lambda row: f"{'=' if row['tied'] else ''}{row['rank']}",
+        "rank": _rank,
         "family": _family,
         "test accuracy, %": lambda row: _interval(row["test_accuracy"], row["ci95"]),
         "errors": lambda row: f"{row['errors']:.1f}",
@@ -104,6 +104,10 @@ def duration(seconds: float) -> str:
 def printable(text: str) -> str:
     """Text whose control characters, line ends among them, are replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _rank(row: Row) -> str:
+    return f"{'=' if row['tied'] else ''}{row['rank']}"
 
 
 def _family(row: Row) -> str:

@@ -27,7 +27,7 @@ COLUMNS = (
     "test_looks", "reference", "study", "method",
 )  # fmt: skip
 VALIDATION_COLUMNS = (
-    "rank", "family", "engine", "study", "val_accuracy", "ci95", "trials", "pruned", "failed", "search_seconds",
+    "rank", "tied", "family", "engine", "study", "val_accuracy", "ci95", "trials", "pruned", "failed", "search_seconds",
     "params",
 )  # fmt: skip
 
@@ -218,16 +218,29 @@ def validation_board(dataset: str, studies: Sequence[Mapping[str, Any]]) -> Boar
     """Best validation accuracies, before any look at the test set.
 
     Args:
-        studies: mappings with family, engine, study, val_accuracy (of the best trial), validation_images, trials,
-            pruned, failed, search_seconds, params.
+        studies: mappings with family, engine, study, data_checksum, val_accuracy (of the best trial),
+            validation_images, trials, pruned, failed, search_seconds, params; the one made last at the end.
     """
-    ordered = sorted(studies, key=lambda study: (-study["val_accuracy"], study["study"]))
+    if not studies:
+        return Board(dataset, None, (), (), VALIDATION_COLUMNS)
+    notes = ["The best of many trials on the data that chose it: optimistic. `bench final` measures on unseen images."]
+    checksum = studies[-1]["data_checksum"]
+    other = [study for study in studies if study["data_checksum"] != checksum]
+    if other:
+        names = ", ".join(f"{study['family']} ({study['study']})" for study in other)
+        notes.append(f"Left out, made from other data of this name: {names}. Search today's data with --study NAME.")
+    shown = [study for study in studies if study["data_checksum"] == checksum]
+    accuracies = [study["val_accuracy"] for study in shown]
     rows = [
-        {**study, "rank": rank, "ci95": list(wilson(study["val_accuracy"], study["validation_images"]))}
-        for rank, study in enumerate(ordered, 1)
+        {
+            **study,
+            "rank": 1 + sum(other > study["val_accuracy"] for other in accuracies),
+            "tied": accuracies.count(study["val_accuracy"]) > 1,
+            "ci95": list(wilson(study["val_accuracy"], study["validation_images"])),
+        }
+        for study in sorted(shown, key=lambda study: (-study["val_accuracy"], study["study"]))
     ]
-    note = "The best of many trials on the data that chose it: optimistic. `bench final` measures on unseen images."
-    return Board(dataset, None, tuple(rows), (note,) if rows else (), VALIDATION_COLUMNS)
+    return Board(dataset, None, tuple(rows), tuple(notes), VALIDATION_COLUMNS)
 
 
 def wilson(accuracy: float, images: float, z: float = Z95) -> tuple[float, float]:

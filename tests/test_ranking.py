@@ -171,7 +171,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_text():
 def test_the_validation_board_is_sorted_and_says_that_it_is_optimistic():
     study = {
         "engine": "optuna", "validation_images": 10_000, "trials": 5, "pruned": 1, "failed": 0, "search_seconds": 3.0,
-        "params": None,
+        "params": None, "data_checksum": "c",
     }  # fmt: skip
     found = validation_board(
         "mnist",
@@ -183,6 +183,32 @@ def test_the_validation_board_is_sorted_and_says_that_it_is_optimistic():
     assert [row["family"] for row in found.rows] == ["cnn", "mlp"]
     assert "optimistic" in found.notes[0]
     assert "family" in render(found, 80)
+
+
+def searched(family, val_accuracy, checksum="c"):
+    return {
+        "engine": "optuna", "validation_images": 10_000, "trials": 5, "pruned": 1, "failed": 0, "search_seconds": 3.0,
+        "params": None, "family": family, "study": family, "val_accuracy": val_accuracy, "data_checksum": checksum,
+    }  # fmt: skip
+
+
+def test_equal_validation_accuracies_have_one_rank_and_are_shown_as_tied():
+    found = validation_board(
+        "mnist", [searched("a", 0.98), searched("b", 0.99), searched("c", 0.98), searched("d", 0.9)]
+    )
+    assert [(row["family"], row["rank"], row["tied"]) for row in found.rows] == [
+        ("b", 1, False),
+        ("a", 2, True),
+        ("c", 2, True),
+        ("d", 4, False),
+    ]
+    assert formats.to_markdown(found).count("| =2 |") == 2
+
+
+def test_studies_of_other_data_of_the_name_are_left_out_of_the_validation_board_by_name():
+    found = validation_board("mnist", [searched("a", 0.98, "old"), searched("b", 0.9), searched("c", 0.8)])
+    assert [row["family"] for row in found.rows] == ["b", "c"]
+    assert any("other data of this name: a (a)" in note for note in found.notes)
 
 
 def made(pairs):

@@ -64,6 +64,7 @@ def test_names_stay_text_on_a_page_and_in_a_figure():
     study = {
         "family": "<img src=x>\x1b[2J", "engine": "optuna", "study": "<b>s</b>", "val_accuracy": 0.9,
         "validation_images": 100, "trials": 3, "pruned": 0, "failed": 0, "search_seconds": 1.0, "params": 10,
+        "data_checksum": "c",
     }  # fmt: skip
     board = Leaderboard(validation_board("<i>data</i>", [study]))
     for shown in (board._repr_html_(), board.plot().to_json()):

@@ -90,7 +90,7 @@ def test_the_board_fits_with_names_of_wide_characters(width):
 def test_validation_says_what_it_is_and_shows_no_test_figure():
     study = {
         "family": "mlp", "engine": "ray", "study": "s", "val_accuracy": 0.98, "validation_images": 300, "trials": 5,
-        "pruned": 1, "failed": 1, "search_seconds": 3.0, "params": None,
+        "pruned": 1, "failed": 1, "search_seconds": 3.0, "params": None, "data_checksum": "c",
     }  # fmt: skip
     text = render(leaderboard_table(validation_board("digits", [study]), 160), 160)
     assert "mlp (ray)" in text
