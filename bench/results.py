@@ -5,7 +5,7 @@ curves, model and serving.json; comparisons.json beside the families. Printing r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
@@ -178,15 +178,20 @@ def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> d
 
     So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
     """
-    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if group_of(a) == group_of(b)}
     try:
         pairs = read_comparisons(home, dataset)
     except RecordError:
         pairs = {"broken": {}}  # all of it follows from the finals
-    if {frozenset(pair.split()) for pair in pairs} == wanted:
+    if are_complete(pairs, finals):
         return pairs
     update_comparisons(home, dataset)
     return read_comparisons(home, dataset)
+
+
+def are_complete(pairs: Iterable[str], finals: Iterable[Final]) -> bool:
+    """Whether these are all pairs of newest finals that are compared, and no others."""
+    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if group_of(a) == group_of(b)}
+    return {frozenset(pair.split()) for pair in pairs} == wanted
 
 
 def update_comparisons(home: Path, dataset: str) -> None:
@@ -196,19 +201,20 @@ def update_comparisons(home: Path, dataset: str) -> None:
     """
     base = home / "results" / slug(dataset)
     with FileLock(base / ".comparisons.lock"):
-        pairs = compared(home, newest(read_finals(home, dataset)))
+        pairs = compared(home, read_finals(home, dataset))
         write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs})
 
 
-def compared(home: Path, finals: Sequence[Final]) -> dict[str, dict[str, Any]]:
-    """Every comparison of these finals, made from their stored predictions; nothing is stored.
+def compared(home: Path, finals: Iterable[Final]) -> dict[str, dict[str, Any]]:
+    """Every comparison of the newest of these finals, made from their stored predictions; nothing is stored.
 
     Raises:
         RecordError: predictions are not those that a result was made from.
     """
     pairs: dict[str, dict[str, Any]] = {}
-    for group in dict.fromkeys(group_of(final) for final in finals):
-        pairs |= _compare_all(home, [final for final in finals if group_of(final) == group])
+    latest = newest(finals)
+    for group in dict.fromkeys(group_of(final) for final in latest):
+        pairs |= _compare_all(home, [final for final in latest if group_of(final) == group])
     return pairs
 
 

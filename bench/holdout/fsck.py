@@ -24,7 +24,7 @@ from bench import lock, results
 from bench.data.sealed import Sealed
 from bench.errors import BenchError
 from bench.files import sha256, unique_slug
-from bench.holdout import exam, ledger
+from bench.holdout import exam, ledger, recount
 from bench.holdout.seal import checksum_of
 from bench.store import Store
 
@@ -150,21 +150,23 @@ def _ledger(home: Path) -> Iterator[Problem]:
 
 
 def _results(home: Path) -> Iterator[Problem]:
-    data_sets: dict[str, bool] = {}
+    broken: dict[str, bool] = {}  # by data set
     looks = _looks_by_manifest(home)
     at_work = _studies_at_work(home)
     for folder in sorted(path for path in (home / "results").glob("*/*/*") if path.is_dir()):
         if exam.under_way(home, folder.name) or _study_of(folder) in at_work:
             continue  # half of a final is what a final under way looks like
-        problem = _final_problem(home, folder, looks)
-        data_sets[folder.parent.parent.name] = data_sets.get(folder.parent.parent.name, False) or problem is not None
+        problem, dataset = _final_problem(home, folder, looks), folder.parent.parent.name
+        broken[dataset] = broken.get(dataset, False) or problem is not None
         if problem is not None:
             remedy = "moved to quarantine; `bench final` makes it anew, which adds a look"
             yield Problem(str(folder), problem, remedy, partial(quarantine, home, folder))
-    for dataset, broken in data_sets.items():
-        if broken or _comparisons_problem(home, dataset):
+        else:
+            yield from _wrong_result(home, folder)
+    for dataset, with_broken in broken.items():
+        what = "was made with finals that are broken" if with_broken else _comparisons_problem(home, dataset)
+        if what:
             path = home / "results" / dataset / "comparisons.json"
-            what = "was made with finals that are broken" if broken else "does not belong to the finals beside it"
             yield Problem(str(path), what, "made anew", partial(path.unlink, missing_ok=True))
 
 
@@ -172,7 +174,9 @@ def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str 
     if not (folder / "result.json").exists():
         return "a final that never came to its result"
     try:
-        final = results.read_final(folder)
+        final = recount.copied(results.read_final(folder), results.read_manifest(folder))
+        if looks.get(final.id) and final.manifest_sha256 not in looks[final.id]:
+            return "the ledger noted another manifest for this final"
         stored = results.read_predictions(home, final)
     except (BenchError, BadZipFile, OSError, ValueError, KeyError) as error:
         return str(error)
@@ -184,11 +188,21 @@ def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str 
             return f"labels have shape {stored.labels.shape}, but there are {final.test_images} images"
         if ((stored.probabilities.argmax(axis=2) == stored.labels) != correct).any():
             return "the labels do not say which predictions are correct"
-    if abs(float(correct.mean()) - final.test_accuracy) > 1e-9:
-        return f"result.json says {final.test_accuracy:.6f}, its predictions say {float(correct.mean()):.6f}"
-    if looks.get(final.id) and final.manifest_sha256 not in looks[final.id]:
-        return "the ledger noted another manifest for this final"
+    wrong = recount.differences(final, recount.counted(final, correct))
+    if wrong:
+        return f"result.json does not say what its predictions say: {'; '.join(wrong)}"
     return _model_problem(folder) if final.id in _newest(home, final.dataset) else None
+
+
+def _wrong_result(home: Path, folder: Path) -> Iterator[Problem]:
+    """What a sound final's result says besides what is counted: all of it follows from what stands beside it."""
+    stored = results.read_final(folder)
+    again = recount.copied(stored, results.read_manifest(folder))
+    again = recount.estimated(again, results.read_correct(home, again))
+    wrong = recount.differences(stored, again)
+    if wrong:
+        what, remedy = "; ".join(wrong), "written anew from its manifest and its predictions"
+        yield Problem(str(folder / "result.json"), what, remedy, partial(results.write_final, home, again))
 
 
 def _model_problem(folder: Path) -> str | None:
@@ -231,14 +245,18 @@ def _looks_by_manifest(home: Path) -> dict[str, set[str]]:
     return found
 
 
-def _comparisons_problem(home: Path, dataset: str) -> bool:
-    """Whether the stored comparisons name a final that is not there or do not read back."""
+def _comparisons_problem(home: Path, dataset: str) -> str | None:
+    """Whether the stored comparisons read back, are of the finals that are there, and say what predictions say."""
     try:
-        pairs = results.read_comparisons(home, dataset)
-        known = {final.id for final in results.read_finals(home, dataset)}
-    except BenchError:
-        return True
-    return any(identity not in known for pair in pairs for identity in pair.split())
+        pairs, finals = results.read_comparisons(home, dataset), results.read_finals(home, dataset)
+        if {identity for pair in pairs for identity in pair.split()} - {final.id for final in finals}:
+            return "does not belong to the finals beside it"
+        # Those that a kill left behind are made when they are asked for.
+        if results.are_complete(pairs, finals) and not recount.same(pairs, results.compared(home, finals)):
+            return "does not say what the predictions say"
+    except (BenchError, OSError, ValueError, KeyError) as error:
+        return str(error)
+    return None
 
 
 # --- sealed data

@@ -13,6 +13,8 @@ import pytest
 
 from bench import results, studies
 from bench.files import sha256
+from bench.holdout import fsck
+from tests.test_results import random_answers, store
 
 BENCH = [sys.executable, "-m", "bench"]
 
@@ -351,3 +353,60 @@ def test_deleting_a_study_of_another_storage_leaves_the_finals_of_its_namesake(h
     assert json.loads(bench(home, "studies", "--json").stdout)["rows"][0]["state"] == "tested"
     assert bench(home, "studies", "rm", "digits-mlp", "--yes").returncode == 0
     assert results.read_finals(home) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ci95", [0.9, 0.91]),
+        ("method", "Wilson"),
+        ("val_accuracy", 0.999),
+        ("trials", 50),
+        ("failed", 1),
+        ("search_seconds", 1.0),
+        ("parameters", 12),
+        ("created", "2020-01-01T00:00:00+00:00"),
+        ("warnings", ["made up"]),
+        ("study", "digits-other"),
+        ("family", "cnn"),
+    ],
+)
+def test_a_printed_number_that_was_changed_is_seen_and_written_as_it_was(home, name, value):
+    path = one(home, "results/digits/mlp/*/result.json")
+    whole = path.read_bytes()
+    path.write_text(json.dumps({**json.loads(whole), name: value}))
+    run = bench(home, "fsck")
+    assert run.returncode == 3
+    assert f"{name} is" in run.stdout
+    bench(home, "fsck", "--repair")
+    assert path.read_bytes() == whole
+    assert bench(home, "fsck").returncode == 0
+
+
+@pytest.mark.parametrize(("name", "value"), [("errors", 1.0), ("seed_accuracies", [1.0, 1.0])])
+def test_a_count_that_its_predictions_do_not_bear_out_is_seen(home, name, value):
+    path = one(home, "results/digits/mlp/*/result.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    run = bench(home, "fsck")
+    assert (run.returncode, f"{name} is" in run.stdout) == (3, True)
+
+
+@pytest.mark.parametrize(("name", "value"), [("p_holm", 1e-9), ("difference", 0.5), ("log_ratio_ci95", [0.1, 0.2])])
+def test_a_comparison_that_was_changed_is_seen_and_made_anew(tmp_path, name, value):
+    for seed, family in enumerate(("mlp", "cnn")):
+        final = store(tmp_path, family, random_answers(seed))
+    results.update_comparisons(tmp_path, "digits")
+    path = tmp_path / "results" / "digits" / "comparisons.json"
+    whole = path.read_bytes()
+    assert fsck._comparisons_problem(tmp_path, "digits") is None
+    document = json.loads(whole)
+    (pair,) = document["pairs"].values()
+    pair[name] = value
+    path.write_text(json.dumps(document))
+    assert fsck._comparisons_problem(tmp_path, "digits") == "does not say what the predictions say"
+    path.unlink()
+    results.complete_comparisons(tmp_path, "digits", results.read_finals(tmp_path))
+    assert path.read_bytes() == whole
+    # Behind by one final, as a kill leaves it: that is no damage.
+    store(tmp_path, "other", random_answers(2), created=final.created)
+    assert fsck._comparisons_problem(tmp_path, "digits") is None
