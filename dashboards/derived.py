@@ -42,8 +42,18 @@ class DerivedStorage(ReadOnlyStorage):
         return _readable_settings(super().get_study_user_attrs(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        named = {METRIC_NAMES: ["validation accuracy"]} if ATTRIBUTE in super().get_study_user_attrs(study_id) else {}
+        try:
+            ours = ATTRIBUTE in super().get_study_user_attrs(study_id)
+        except KeyError:
+            return {}  # asked for an image of no study, optuna-dashboard answers that there is none
+        named = {METRIC_NAMES: ["validation accuracy"]} if ours else {}
         return {**_without_files(super().get_study_system_attrs(study_id)), **named, **self._attributes(study_id)}
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        try:
+            return super().get_trial_system_attrs(trial_id)
+        except KeyError:
+            return {}  # likewise of no trial
 
     def get_all_studies(self) -> list[FrozenStudy]:
         return [self._study(study) for study in super().get_all_studies()]

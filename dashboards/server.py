@@ -56,6 +56,7 @@ class Guard:
             text = "This dashboard only shows. Change studies with `bench search` and `bench studies rm`."
             return _refuse(start_response, HTTPStatus.METHOD_NOT_ALLOWED, text, [("Allow", ", ".join(METHODS))])
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # optuna-dashboard reads it unasked
+        environ["wsgi.errors"] = io.StringIO()  # what goes wrong is said to the browser, not in the terminal
         try:
             status, headers, body = _call(self._app, environ)
         finally:

@@ -100,6 +100,12 @@ def test_files_of_a_study_that_bench_did_not_make_are_not_found(dashboard):
     assert ask(dashboard, "/artifacts/2/8/0-0")[0] == 404
 
 
+@pytest.mark.parametrize("path", ["1/999/999-1-1", "999/1/1-1-1", "999/1-1-1", "1/1/1-1-1"])
+def test_an_image_of_nothing_is_not_found_and_no_news_in_the_terminal(dashboard, path, capfd):
+    assert ask(dashboard, f"/artifacts/{path}")[0] == 404
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_downloaded_table_runs_nothing_in_a_spreadsheet(dashboard):
     listed = json.loads(ask(dashboard, "/api/studies")[2])["study_summaries"]
     study = next(study["study_id"] for study in listed if study["study_name"] == "foreign")
