@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         for action in options:
             action.default = argparse.SUPPRESS  # what is in the namespace afterwards was typed
         try:
-            found, extras = super().parse_known_args(args, namespace)
+            found, extras = super().parse_known_args(self._options_first(args), namespace)
         finally:
             for action, default in declared:
                 action.default = default
@@ -79,9 +79,33 @@ class Parser(argparse.ArgumentParser):
         settings.fill(self, found)
         return found, []
 
+    def _options_first(self, args: Sequence[str]) -> Sequence[str]:
+        """The same with names behind the options they were typed around: argparse takes names only at one place."""
+        options: list[str] = []
+        names: list[str] = []
+        rest = list(args)
+        while rest:
+            text = rest.pop(0)
+            action = self._option_string_actions.get(text.partition("=")[0])
+            if text == "--" or self._takes_the_rest:
+                return [*options, *names, text, *rest]
+            if action is None:
+                names.append(text)
+                continue
+            options.append(text)
+            if action.nargs is None and "=" not in text:
+                if not rest:
+                    return args  # its value is missing, or being typed
+                options.append(rest.pop(0))
+        return [*options, *names]
+
+    @property
+    def _takes_the_rest(self) -> bool:
+        return any(action.nargs == argparse.REMAINDER for action in self._actions)
+
     def _check_names(self, args: Sequence[str]) -> None:
         """Before argparse complains of something else that follows from a misspelt option."""
-        if any(action.nargs == argparse.REMAINDER for action in self._actions):
+        if self._takes_the_rest:
             return
         for text in args:
             if text == "--":

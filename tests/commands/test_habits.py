@@ -62,6 +62,21 @@ def test_a_slip_is_one_line_with_the_nearest_name_and_exit_2(arguments, said, ca
     assert err.rstrip("\n").isprintable()
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("studies rm --home X digits-mlp --yes", {"action": "rm", "names": ["digits-mlp"], "yes": True}),
+        ("studies --yes rm a -q b", {"action": "rm", "names": ["a", "b"], "quiet": True}),
+        ("search mlp --trials 1 cnn", {"families": ["mlp", "cnn"], "trials": 1}),
+        ("search --set a=1 mlp --seed -1 -- --cnn", {"families": ["mlp", "--cnn"], "fixed": [("a", "1")], "seed": -1}),
+        ("search mlp --trials=1 cnn --gpus none", {"families": ["mlp", "cnn"], "trials": 1, "gpus": []}),
+    ],
+)
+def test_names_may_stand_on_both_sides_of_an_option(line, expected):
+    found = vars(cli.parser().parse_args(line.split()))
+    assert {name: found[name] for name in expected} == expected
+
+
 def test_a_study_that_is_not_there_names_the_nearest(tmp_path, capsys):
     with closing(Store(tmp_path / "runs")) as store:
         store.create("digits-mlp", {"schema": 1})
