@@ -117,7 +117,7 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
     from bench.store import Store
     from bench.study import outcome
 
-    store = Store(home, storage)
+    store = Store(home, storage, make=False)
     images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
     studies = []
     for name, settings in store.studies().items():

@@ -231,6 +231,7 @@ def _importance(study: Searched) -> dict[str, Any]:
 
 
 def _code(trial: Trial, study: Searched, named: str) -> str | None:
-    if study.sealed is None:
+    of_python = str(study.settings.get("build", "")).startswith("object")  # nothing that a script could load
+    if study.sealed is None or of_python:
         return None
     return snippet(named, trial.params, study.sealed, study.settings["precision"], trial.seed)

@@ -25,7 +25,8 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bench import failpoints
 from bench.disk import is_full
@@ -49,17 +50,27 @@ NAMES = {state: name for name, state in STATES.items()}
 class Store:
     """One storage, `<home>/bench.db` unless another URL is given.
 
+    Args:
+        make: make the home and its database where they are missing. Who only reads does not: a home without a database
+            is one without studies.
+
     Raises:
         RecordError: the file is no Optuna database, or one of another version.
-        UsageError: the URL is none, its driver is not installed, or nothing answers there.
+        UsageError: the URL is none, its driver is not installed, or nothing answers there; the home is no folder.
     """
 
-    def __init__(self, home: Path, url: str | None = None) -> None:
+    def __init__(self, home: Path, url: str | None = None, make: bool = True) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path = home / "bench.db"
-        home.mkdir(parents=True, exist_ok=True)
+        if make:
+            home.mkdir(parents=True, exist_ok=True)
+        else:
+            _check_there(home, url)
+        if not make and url is None and not path.exists():
+            self._storage = RDBStorage("sqlite://")  # in memory, and empty
+            return
         # Processes that create one SQLite schema at the same time race in its migrations.
-        with FileLock(home / "bench.db.lock"):
+        with FileLock(home / "bench.db.lock") if home.is_dir() else contextlib.nullcontext():
             try:
                 if url is None:
                     with sqlite3.connect(path, timeout=30) as connection:
@@ -194,6 +205,22 @@ class Store:
             wait_for_room: called when the disk is full, before the write is tried again.
         """
         return Writer(self._storage, study, space, wait_for_room)
+
+
+def _check_there(home: Path, url: str | None) -> None:
+    """Before something is read, which would else be made: SQLite makes the file of any path.
+
+    Raises:
+        UsageError: the home is no folder, or the file of the URL is not there.
+    """
+    if home.exists() and not home.is_dir():
+        raise UsageError(f"The home {home} is no folder. Give another with --home DIR.")
+    with contextlib.suppress(ArgumentError):  # said where it is opened
+        parsed = make_url(url or "sqlite://")
+        file = parsed.database or ":memory:"
+        on_disk = parsed.get_backend_name() == "sqlite" and not file.startswith((":", "file:"))
+        if on_disk and not Path(file).exists():
+            raise UsageError(f"There is no storage at {file}. `bench search` with the same --storage makes it.")
 
 
 def problem_of(home: Path, url: str | None = None) -> str | None:

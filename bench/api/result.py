@@ -266,7 +266,7 @@ def studies(home: str | Path | None = None, storage: str | None = None) -> Searc
 
     where = home_of(home)
     finals = results.read_finals(where)
-    with closing(Store(where, storage)) as store:
+    with closing(Store(where, storage, make=False)) as store:
         found = [outcome(store, name) for name in store.studies()]
     return SearchResults([_stored(one, where, finals) for one in found])
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.store import Store
     from bench.terminal.waiting import Waiting
 
 from bench.inert import inert
@@ -19,6 +20,24 @@ def dataset_name(options: argparse.Namespace) -> str:
     from bench.boards import dataset_name
 
     return dataset_name(options.home, options.dataset)
+
+
+def study_of(options: argparse.Namespace, store: Store) -> tuple[str, str]:
+    """(study, family) that the command line means. The family is loaded only where the storage does not know it: one
+    that was searched from Python has no file.
+
+    Raises:
+        UnknownFamily, FamilyError: as `bench.family.load`.
+    """
+    from bench.family import load
+
+    family = options.family
+    study = options.study or f"{dataset_name(options)}-{family}"
+    settings = store.settings(study)
+    if settings is not None and settings.get("family") == family:
+        return study, family
+    family = load(family).name
+    return options.study or f"{dataset_name(options)}-{family}", family
 
 
 def console() -> Any:

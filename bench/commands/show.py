@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.common import console, dataset_name, print_json, waiting
+from bench.commands.common import console, print_json, study_of, waiting
 from bench.commands.options import add_study, whole
 from bench.errors import UsageError
 
@@ -31,13 +31,10 @@ def arguments(show: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from bench.family import load
     from bench.terminal.portrait import draw
 
-    family = load(options.family)
-    name = options.study or f"{dataset_name(options)}-{family.name}"
     with waiting(options, "reading the study"):
-        document = _document(options, family.name, name)
+        document = _document(options)
     if options.json:
         print_json(document)
     else:
@@ -45,13 +42,14 @@ def run(options: argparse.Namespace) -> None:
         out.print(draw(document, out.width, timing=options.timing, ascii_only=not out.encoding.startswith("utf")))
 
 
-def _document(options: argparse.Namespace, family: str, name: str) -> dict[str, Any]:
+def _document(options: argparse.Namespace) -> dict[str, Any]:
     from bench.data.sealed import sealed_in
     from bench.portrait import Searched, portrait
     from bench.store import Store
     from bench.study import outcome
 
-    with closing(Store(options.home, options.storage)) as store:
+    with closing(Store(options.home, options.storage, make=False)) as store:
+        name, family = study_of(options, store)
         found = outcome(store, name)
         worker_seconds = store.worker_seconds(name)
     settings = found.settings

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
 
     from bench.store import Store
 
-    with closing(Store(options.home, options.storage)) as store:
+    with closing(Store(options.home, options.storage, make=False)) as store:
         if options.action == "rm":
             _remove(options, store)
         else:
@@ -47,6 +47,8 @@ def _list(options: argparse.Namespace, store: Store) -> None:
     from bench.study import outcome
     from bench.terminal.tables import studies_table
 
+    if not options.home.exists() and options.storage is None:
+        say(f"There is no home {options.home} yet.")
     listed = store.studies()
     for name in store.names():
         if name not in listed:

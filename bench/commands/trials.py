@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 
-from bench.commands.common import console, dataset_name, print_json, waiting
+from bench.commands.common import console, print_json, study_of, waiting
 from bench.commands.options import add_study
 
 EXAMPLES = """
@@ -20,16 +21,14 @@ def arguments(trials: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from bench.family import load
     from bench.terminal.tables import trials_table
 
-    family = load(options.family)
-    study = options.study or f"{dataset_name(options)}-{family.name}"
     with waiting(options, "reading the storage"):
         from bench.store import Store
         from bench.study import outcome
 
-        found = outcome(Store(options.home, options.storage), study)
+        with closing(Store(options.home, options.storage, make=False)) as store:
+            found = outcome(store, study_of(options, store)[0])
     if options.json:
         wanted = ("number", "state", "params", "val_accuracy", "samples", "seconds", "worker", "reason")
         rows = [{name: trial.to_json()[name] for name in wanted} for trial in found.trials]

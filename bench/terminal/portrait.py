@@ -250,7 +250,10 @@ class _Sections:
     def code(self) -> RenderableType:
         code = self.document["code"]
         if code is None:
-            return Group(_heading("As code"), Text("Not known: the sealed data are gone.", "dim"))
+            return Group(
+                _heading("As code"),
+                Text("Not known: the sealed data are gone, or the family was made in Python and has no file.", "dim"),
+            )
         text = "\n".join(one_line(line) for line in code.splitlines())
         return Group(_heading("As code", "stock Keras"), Text(text, overflow="fold"))
 

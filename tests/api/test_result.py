@@ -1,5 +1,6 @@
 """The result of a search: frame, figures, representations, and its model, loaded only if it is the one kept."""
 
+import json
 import shutil
 
 import numpy as np
@@ -135,3 +136,16 @@ def test_a_lambda_layer_is_refused_before_the_test_set_is_opened(tmp_path):
     with pytest.raises((SealError, FamilyError), match="holds code of its own, such as a Lambda layer"):
         bench.search(family, 1, "digits", home=tmp_path, seeds=1, workers=1, quiet=True)
     assert not (tmp_path / "ledger.jsonl").exists()
+
+
+def test_the_command_line_shows_a_family_that_was_made_in_python(result, capsys):
+    from bench.cli import main
+
+    here = ["--dataset", "digits", "--home", str(result.home), "--json"]
+    assert main(["trials", "small", *here]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 4
+    assert main(["show", "small", *here]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["study"], shown["final"]["test_accuracy"]) == ("digits-small", result.final["test_accuracy"])
+    assert shown["code"] is None
+    assert main(["show", "smal", *here]) == 2

@@ -77,6 +77,38 @@ def test_names_may_stand_on_both_sides_of_an_option(line, expected):
     assert {name: found[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("studies", 0),
+        ("studies rm digits-mlp --yes", 2),
+        ("leaderboard --dataset digits", 0),
+        ("leaderboard --dataset digits --validation", 0),
+        ("trials mlp --dataset digits", 3),
+        ("show mlp --dataset digits", 3),
+        ("fsck", 2),
+        ("dashboard", 2),
+        ("families", 0),
+        ("config search", 0),
+    ],
+)
+def test_what_only_reads_makes_neither_a_home_nor_a_storage(line, code, tmp_path, capsys):
+    missing = f"sqlite:///{tmp_path / 'other.db'}"
+    assert cli.main([*line.split(), "--home", "typo"]) == code
+    if "storage" in cli.parser().commands[line.split()[0]].options() and not line.startswith("config"):
+        (tmp_path / "there").mkdir()
+        cli.main([*line.split(), "--home", "there"])
+        cli.main([*line.split(), "--home", "typo", "--storage", missing])
+        (tmp_path / "there").rmdir()
+    assert list(tmp_path.iterdir()) == []
+    capsys.readouterr()
+
+
+def test_a_storage_that_is_not_there_is_named(tmp_path, capsys):
+    assert cli.main(["studies", "--storage", f"sqlite:///{tmp_path / 'other.db'}"]) == 2
+    assert "There is no storage at" in capsys.readouterr().err
+
+
 def test_a_study_that_is_not_there_names_the_nearest(tmp_path, capsys):
     with closing(Store(tmp_path / "runs")) as store:
         store.create("digits-mlp", {"schema": 1})
