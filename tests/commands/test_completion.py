@@ -74,7 +74,7 @@ def completions(place, line, **variables):
         ("bench trials mlp --study d", ["digits-mlp"]),
         ("bench studies rm d", ["digits-mlp"]),
         ("bench studies rm --home home d", ["digits-mlp"]),
-        ("bench studies rm --yes ", ["digits-mlp", "it's a study"]),
+        ("bench studies rm --yes d", ["digits-mlp"]),
         ("bench search cnn --trials 5 ml", ["mlp", "mlp_dropout"]),
         ("bench studies rm d --home nowhere --study ", [""]),
         ("bench completion ", ["bash", "zsh", "fish"]),
