@@ -42,7 +42,7 @@ class Searched:
     Attributes:
         settings: what was frozen with it.
         seconds: wall time of all its searches.
-        worker_seconds: the same, each search times its workers; None where that was not noted.
+        sessions: (seconds, workers) of each of them; empty where that was not noted.
         sealed: its data, or None where they are gone.
     """
 
@@ -50,7 +50,7 @@ class Searched:
     settings: Mapping[str, Any]
     trials: Sequence[Trial]
     seconds: float
-    worker_seconds: float | None
+    sessions: Sequence[tuple[float, int]]
     sealed: Sealed | None
 
 
@@ -104,26 +104,26 @@ def portrait(study: Searched, tested: Examined | None, number: int | None, named
         ],
         "loss_curves": own.curves if own else None,
         "serving": own.serving if own else None,
-        "timing": timing(study.trials, study.seconds, study.worker_seconds),
+        "timing": timing(study.trials, study.seconds, study.sessions),
         "code": _code(trial, study, named),
     }
 
 
-def timing(trials: Sequence[Trial], seconds: float, worker_seconds: float | None) -> dict[str, Any]:
+def timing(trials: Sequence[Trial], seconds: float, sessions: Sequence[tuple[float, int]]) -> dict[str, Any]:
     """Where the time of a search went.
 
     Args:
         seconds: wall time of all searches of the study.
-        worker_seconds: that of each search times its workers, or None: as if the workers had been the same in all.
+        sessions: (seconds, workers) of each of them; where there are none, those count that finished a trial.
 
     Returns:
-        workers (that finished a trial), wall_seconds, worker_seconds, phases and states. The phases add up to the
-        worker seconds; `other` is what no finished trial accounts for: workers that start or stand idle, and runs that
-        were cut off and begun anew.
+        workers (the most at a time), wall_seconds, worker_seconds, phases and states. The phases add up to the worker
+        seconds; `other` is what no finished trial accounts for: workers that start or stand idle, and runs that were
+        cut off and begun anew.
     """
     over = [trial for trial in trials if trial.state in STATES]
-    workers = len({trial.worker for trial in over if trial.worker is not None})
-    capacity = workers * seconds if worker_seconds is None else worker_seconds
+    known = sessions or [(seconds, len({trial.worker for trial in over if trial.worker is not None}))]
+    capacity = sum(duration * workers for duration, workers in known)
     phases = {name: sum(getattr(trial.seconds, name) for trial in over) for name in Phases.__dataclass_fields__}
     phases["other"] = max(0.0, capacity - sum(phases.values()))
     states = {
@@ -134,7 +134,7 @@ def timing(trials: Sequence[Trial], seconds: float, worker_seconds: float | None
         for state in STATES
     }
     return {
-        "workers": workers,
+        "workers": max(workers for _, workers in known),
         "wall_seconds": seconds,
         "worker_seconds": capacity,
         "phases": phases,

@@ -169,16 +169,16 @@ class Store:
         with contextlib.suppress(StorageInternalError, SQLAlchemyError):
             self._storage.set_study_user_attr(study_id, SESSIONS, json.dumps(sessions))
 
-    def worker_seconds(self, study: str) -> float | None:
-        """Seconds of all sessions, each times its workers; None where an older version did not note them.
+    def sessions(self, study: str) -> list[tuple[float, int]]:
+        """(seconds, workers) of every search of this study; empty where an older version did not note all of them.
 
-        A session that was killed counts as `seconds` has it, until its last finished trial.
+        One that was killed counts as `seconds` has it, until its last finished trial.
         """
-        sessions = self._sessions(self._storage.get_study_id_from_name(study))
-        if not sessions or sessions[0][0] > 0:
-            return None
-        ends = [*(began for began, _ in sessions[1:]), self.seconds(study)]
-        return float(sum((end - began) * workers for (began, workers), end in zip(sessions, ends, strict=True)))
+        noted = self._sessions(self._storage.get_study_id_from_name(study))
+        if not noted or noted[0][0] > 0:
+            return []
+        ends = [*(began for began, _ in noted[1:]), self.seconds(study)]
+        return [(end - began, workers) for (began, workers), end in zip(noted, ends, strict=True)]
 
     def _sessions(self, study_id: int) -> list[tuple[float, int]]:
         """(the study's seconds at its beginning, workers) of each session."""

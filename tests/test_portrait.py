@@ -33,7 +33,7 @@ def examined(trial, labels=True):
 
 
 def show(found=None, number=None, trials=TRIALS):
-    return portrait(Searched("digits-mlp", SETTINGS, trials, 10.0, None, None), found, number, "mlp")
+    return portrait(Searched("digits-mlp", SETTINGS, trials, 10.0, (), None), found, number, "mlp")
 
 
 def test_without_a_final_it_is_about_the_best_complete_trial_and_its_validation_images():
@@ -91,20 +91,21 @@ def test_without_a_complete_trial_the_way_out_is_named():
 
 
 def test_phases_and_the_rest_add_up_to_workers_times_wall_time():
-    found = timing(TRIALS, 10.0, None)
+    found = timing(TRIALS, 10.0, ())
     assert (found["workers"], found["worker_seconds"]) == (2, 20.0)
     assert found["phases"] == {"build": 2, "trace": 2, "train": 6, "eval": 4, "wait": 5, "other": 1.0}
     assert sum(found["phases"].values()) == 20.0
     assert {name: state["seconds"] for name, state in found["states"].items()} == {
         "complete": 17, "pruned": 1, "failed": 1,
     }  # fmt: skip
-    empty = timing([], 0.0, None)
+    empty = timing([], 0.0, ())
     assert (empty["workers"], sum(empty["phases"].values())) == (0, 0.0)
 
 
 def test_searches_with_other_numbers_of_workers_are_added_up():
-    found = timing(TRIALS, 15.0, 25.0)
+    found = timing(TRIALS, 15.0, [(5.0, 1), (10.0, 2)])
     assert (found["wall_seconds"], found["worker_seconds"], found["phases"]["other"]) == (15.0, 25.0, 6.0)
+    assert found["workers"] == 2
     assert sum(found["phases"].values()) == 25.0
 
 

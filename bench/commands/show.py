@@ -51,12 +51,12 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
     with closing(Store(options.home, options.storage, make=False)) as store:
         name, family = study_of(options, store)
         found = outcome(store, name)
-        worker_seconds = store.worker_seconds(name)
+        sessions = store.sessions(name)
     settings = found.settings
     if family != settings["family"]:
         raise UsageError(f"Study {name!r} searched {settings['family']!r}, not {family!r}.")
     data = [sealed for sealed in sealed_in(options.home) if sealed.checksum == settings["data_checksum"]]
-    study = Searched(name, settings, found.trials, found.seconds, worker_seconds, data[0] if data else None)
+    study = Searched(name, settings, found.trials, found.seconds, sessions, data[0] if data else None)
     return portrait(study, _tested(options, found), options.trial, options.family)
 
 

@@ -233,7 +233,8 @@ class _Sections:
     def timing(self) -> RenderableType:
         found = self.document["timing"]
         whole = found["worker_seconds"]
-        what = f"{duration(whole)} of {found['workers']} workers in {duration(found['wall_seconds'])} of search"
+        workers = f"{found['workers']} worker{'s' if found['workers'] > 1 else ''}"
+        what = f"{duration(whole)} of {workers} in {duration(found['wall_seconds'])} of search"
         table = _table(("phase", "left"), ("seconds", "right"), ("share", "right"), ("", "left"))
         room = min(self.width - 32, LONGEST_BAR)
         for name, seconds in found["phases"].items():

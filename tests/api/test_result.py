@@ -103,7 +103,7 @@ def test_a_changed_manifest_is_refused_even_if_its_hash_fits_the_model(moved):
 
 
 def test_without_a_final_there_is_no_model(result):
-    untested = SearchResult(result.outcome, None, result.home)
+    untested = SearchResult(result.outcome, result.home)
     with pytest.raises(UsageError, match=r"run bench\.final\('small', 'digits'\)"):
         untested.best_model()
     assert untested.best_config == result.best.params
