@@ -242,11 +242,11 @@ def test_a_parameter_that_no_build_asked_for_before_is_not_made_up():
         family.build({**family.reference, "a": 50}, SHAPE, CLASSES)
 
 
-def one_layer(input_shape, activation, loss, units=CLASSES, optimizer="adam"):
+def one_layer(input_shape, activation, loss, units=CLASSES):
     def build(hp):
         layers = [keras.layers.Flatten(), keras.layers.Dense(units, activation=activation)]
         model = keras.Sequential([keras.Input(input_shape), *layers] if input_shape else layers)
-        model.compile(keras.optimizers.SGD(0.5, momentum=0.9), loss)
+        model.compile(keras.optimizers.SGD(0.5, momentum=0.9), loss, metrics=["accuracy"], steps_per_execution=4)
         return model
 
     return bench.from_hypermodel(build, "one", epochs=3)
@@ -322,6 +322,14 @@ def test_every_loss_gets_the_labels_that_it_takes_and_probabilities_are_stored_a
         assert abs(outputs.sum(axis=1) - 1).max() > 0.1
     if not callable(loss) or "sparse" in str(loss):  # neither smoothed nor anything else than likelihood
         assert np.median(stored.max(axis=1)) > 0.5
+
+
+def test_steps_that_are_compiled_into_one_call_are_taken_one_by_one():
+    family = one_layer(SHAPE, "softmax", "categorical_crossentropy")
+    trainer = make_trainer(family, {"epochs": 30, "batch_size": 32}, data(), 1, "float32")
+    trainer.advance(trainer.total_samples, lambda samples, loss: None)
+    assert trainer.val_accuracy() > 0.9
+    assert int(trainer.model.optimizer.iterations) == trainer.total_steps
 
 
 def test_a_model_of_its_own_optimizer_may_call_it_what_it_likes():
