@@ -151,7 +151,9 @@ def _compare(
     found = []
     for index, (one, seed) in enumerate(_in_turn(pairs, options)):
         study = names[one, seed]
-        title = f"search {index + 1} of {len(names)}: {family.name}, {one}, seed {seed}"
+        title = (
+            f"search {index + 1} of {len(names)}: {family.name}, {one}, seed {seed}, {options.budget} epochs at most"
+        )
         trials = _search(session, options, family, one, seed, study, precision, screen, stop, title)
         found.append(Searched(one, seed, study, trials))
     found.sort(key=lambda searched: (pairs.index(searched.pair), searched.seed))
