@@ -137,33 +137,48 @@ def comparison(document: Mapping[str, Any]) -> go.Figure:
     figure.update_layout(_figure(html.escape(title), "").layout)
     drawn: list[float] = []
     others = iter(PAIRS * len(document["pairs"]))
-    for row in document["pairs"]:
-        color, dash = (GREY, "solid") if row["pair"] == document["baseline"] else next(others)
-        for column, (name, scale) in enumerate((("samples", document["train_images"]), ("seconds", 1)), 1):
-            points = row[f"against_{name}"]
-            x = [point["at"] / scale for point in points]
-            if points and all(point["ci95"] for point in points):
-                low, high = ([min(max(p["ci95"][k], 0.0), 1.0) for p in points] for k in (0, 1))
-                band = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-                figure.add_scatter(y=_errors(low), legendgroup=row["pair"], row=1, col=column, **band)
-                fill = {"fill": "tonexty", "fillcolor": color, "opacity": 0.15}
-                figure.add_scatter(y=_errors(high), legendgroup=row["pair"], row=1, col=column, **band, **fill)
-                drawn += [*low, *high]
-            means = [point["mean"] for point in points]
-            drawn += means
+    styles = {
+        row["pair"]: (GREY, "solid") if row["pair"] == document["baseline"] else next(others)
+        for row in document["pairs"]
+    }
+    panels = (("samples", document["train_images"]), ("seconds", 1))
+    cells = [(row, column, *panel) for row in document["pairs"] for column, panel in enumerate(panels, 1)]
+    for row, column, name, scale in cells:  # bands first, so that every line lies on all of them
+        points = [point for point in row[f"against_{name}"] if point["ci95"]]
+        low, high = ([min(max(point["ci95"][end], 0.0), 1.0) for point in points] for end in (0, 1))
+        drawn += [*low, *high]
+        color = "rgba({}, {}, {}, 0.15)".format(*(int(styles[row["pair"]][0][k : k + 2], 16) for k in (1, 3, 5)))
+        for bounds, fill in ((low, None), (high, "tonexty")):
             figure.add_scatter(
-                x=x,
-                y=_errors(means),
-                customdata=[100 * mean for mean in means],
+                x=[point["at"] / scale for point in points],
+                y=_errors(bounds),
                 mode="lines",
-                name=row["pair"],
+                line={"width": 0, "shape": "hv"},
+                fill=fill,
+                fillcolor=color,
                 legendgroup=row["pair"],
-                showlegend=column == 1,
-                line={"color": color, "width": 2.5, "dash": dash, "shape": "hv"},
-                hovertemplate=f"{row['pair']}: %{{customdata:.2f}} %, %{{x:.4g}}<extra></extra>",
+                showlegend=False,
+                hoverinfo="skip",
                 row=1,
                 col=column,
             )
+    for row, column, name, scale in cells:
+        means = [point["mean"] for point in row[f"against_{name}"]]
+        drawn += means
+        color, dash = styles[row["pair"]]
+        figure.add_scatter(
+            x=[point["at"] / scale for point in row[f"against_{name}"]],
+            y=_errors(means),
+            customdata=[100 * mean for mean in means],
+            mode="lines",
+            name=row["pair"],
+            legendgroup=row["pair"],
+            showlegend=column == 1,
+            line={"color": color, "width": 2.5, "dash": dash, "shape": "hv"},
+            hovertemplate=f"{row['pair']}: %{{customdata:.2f}} %, %{{x:.4g}}<extra></extra>",
+            row=1,
+            col=column,
+        )
     axis = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True}
     figure.update_xaxes(**axis, rangemode="tozero")
     figure.update_xaxes(title="epochs of training used", row=1, col=1)

@@ -146,7 +146,9 @@ def test_the_figure_draws_every_pair_against_samples_and_seconds_and_stands_alon
     ]
     assert lines[0].x[-1] == 10.0 and lines[1].x[-1] == 20.0
     assert lines[2].customdata[-1] == pytest.approx(100 * np.mean(AHEAD))
-    assert sum(line.fill is not None for line in figure.data) == 4
+    bands = [line for line in figure.data if line.fill is not None]
+    assert len(bands) == 4 and all(band.fillcolor.endswith("0.15)") for band in bands), "what lies below shows through"
+    assert figure.data[-4:] == tuple(lines), "lines lie on top"
     page = figure.to_html(include_plotlyjs=True, full_html=True)
     assert "<script>alert" not in page and 'src="http' not in page and len(page) > 1_000_000
     empty = comparison(document("digits", "mlp", IMAGES, 10, "float32", [searched(BASELINE, 0, 0.9)]))
