@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.options import Options
 if TYPE_CHECKING:
     from bench.boards import Standing
     from bench.data.sealed import Sealed
+    from bench.leases import Leases
     from bench.records import Event, Final, Subscriber
     from bench.store import Store
     from bench.study import Outcome, Request
@@ -121,14 +123,14 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
 
 
 def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> Searched:
-    from bench import lock
     from bench.finals import final
+    from bench.holding import hold
     from bench.study import accept, outcome
 
     options, study = session.options, session.study_name(family)
-    with lock.hold(session.home, study):
+    with hold(session.store, session.home, study, options.join) as leases:
         if search_first:
-            found = _search(session, family, study, screen, stop)
+            found = _search(session, family, study, screen, stop, leases)
             if found.exhausted:
                 screen.message(f"The space holds no more than {found.finished} configurations; {study!r} is done.")
         else:
@@ -138,9 +140,18 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
             found = replace(found, settings=settings)
         stored: Final | None = None
         if not (search_first and options.no_final) and found.reached:
-            stored = final(
-                found, family, session.sealed, session.home, options.seeds, session.pool, screen, lambda: stop.asked
+            run = partial(
+                final,
+                found,
+                family,
+                session.sealed,
+                session.home,
+                options.seeds,
+                session.pool,
+                screen,
+                lambda: stop.asked,
             )
+            stored = _by_one(session, found, leases, screen, run) if options.join else run()
     if stop.asked and not found.reached:
         raise Interrupted(
             f"Stopped with {found.finished} finished trials of {study!r} saved; the same command continues."
@@ -148,7 +159,34 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
     return Searched(family, session.sealed, found, stored)
 
 
-def _search(session: Session, family: Family, study: str, screen: Screen, stop: StopSignal) -> Outcome:
+def _by_one(session: Session, found: Outcome, leases: Leases, screen: Screen, run: Callable[[], Final]) -> Final | None:
+    """The final of a study that was searched together, run by one of those who did; the others say by whom."""
+    from bench import lock, results
+    from bench.finals import final_id
+    from bench.leases import FINAL
+
+    identity = final_id(found, session.options.seeds)
+    if any(stored.id == identity for stored in results.read_finals(session.home, session.sealed.name)):
+        return run()  # it is read back
+    mine = leases.claim(FINAL, at_once=True)
+    done = session.store.noted(found.study, f"final {identity}")
+    if done:
+        screen.message(
+            f"The final of {found.study!r} was run by {done['by']}; its results are in {done['home']} there."
+        )
+        return None
+    if not mine:
+        who = leases.holders(FINAL).get(FINAL, "another process")
+        screen.message(f"The final of {found.study!r} is being run by {who}; its results will be in that one's home.")
+        return None
+    with lock.hold(session.home, found.study):
+        stored = run()
+    by = f"process {os.getpid()} on {socket.gethostname()}"
+    session.store.note(found.study, f"final {identity}", {"by": by, "home": str(session.home.absolute())})
+    return stored
+
+
+def _search(session: Session, family: Family, study: str, screen: Screen, stop: StopSignal, leases: Leases) -> Outcome:
     from bench.study import Request
 
     options = session.options
@@ -164,8 +202,9 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
         options.timeout,
         options.trial_timeout,
         tuple(options.accept),
+        join=options.join,
     )
-    return search_on_screen(session, request, screen, stop)
+    return search_on_screen(session, request, screen, stop, leases)
 
 
 class Limit(Protocol):
@@ -178,7 +217,13 @@ class Limit(Protocol):
 
 
 def search_on_screen(
-    session: Session, request: Request, screen: Screen, stop: StopSignal, title: str = "", limit: Limit | None = None
+    session: Session,
+    request: Request,
+    screen: Screen,
+    stop: StopSignal,
+    leases: Leases,
+    title: str = "",
+    limit: Limit | None = None,
 ) -> Outcome:
     """Args:
     title: what the screen calls it; the family and the data set where left out.
@@ -199,7 +244,7 @@ def search_on_screen(
 
     room = partial(disk.wait_for_room, session.home, screen.message, lambda: stop.asked)
     hear: list[Subscriber] = [screen] if limit is None else [screen, limit]
-    return search(request, session.sealed, session.store, pool, hear, enough, room)
+    return search(request, session.sealed, session.store, pool, hear, enough, room, leases, screen.message)
 
 
 def _check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:

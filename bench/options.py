@@ -22,6 +22,7 @@ class Offer:
 
 
 ENGINES = {"optuna": Offer(SAMPLERS, PRUNERS)}
+JOINS = ("optuna",)  # engines that several processes can run on one study
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_SEEDS = 5
 HARMLESS = ("versions", "source")  # may be accepted, where the user knows that the models are what they were
@@ -45,6 +46,7 @@ class Options:
         seeds: runs of the winner.
         accept: those of HARMLESS that may differ from the study's.
         no_final: stop after the search.
+        join: share the study with every other process that joins it.
         quiet: show nothing while it runs.
 
     Raises:
@@ -70,6 +72,7 @@ class Options:
     seeds: int = DEFAULT_SEEDS
     accept: Collection[str] = ()
     no_final: bool = False
+    join: bool = False
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -84,6 +87,11 @@ class Options:
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
             raise UsageError(f"seed must be a whole number, not {self.seed!r}.")
         self._check("engine", ENGINES)
+        if self.join and self.engine not in JOINS:
+            raise UsageError(
+                f"join is for engine {' or '.join(JOINS)}: engine {self.engine} keeps what it knows in one process. "
+                "Leave join out, or the engine."
+            )
         self._check("precision", PRECISIONS)
         of_engine = f" with engine {self.engine}"
         self._check("sampler", ENGINES[self.engine].samplers, of_engine)

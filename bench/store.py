@@ -12,7 +12,7 @@ import json
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import optuna
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import DuplicatedStudyError, StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -30,10 +30,12 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bench import failpoints
 from bench.disk import is_full
-from bench.errors import BenchError, RecordError, UsageError
+from bench.errors import BenchError, MissingPackage, RecordError, UsageError
+from bench.leases import Leases, make_table
+from bench.patience import Patience, is_gone, reported
 from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
-from bench.urls import shown, without_passwords
+from bench.urls import shown, with_driver, without_passwords
 
 ATTRIBUTE = "bench"
 SESSIONS = "sessions"
@@ -45,6 +47,9 @@ STATES: dict[State, TrialState] = {
     "failed": TrialState.FAIL,
 }
 NAMES = {state: name for name, state in STATES.items()}
+# A server that vanishes is noticed within a minute or so rather than within the hours that TCP grants.
+TO_A_SERVER = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+SCHEMA_LOCK = 0x62656E6368  # any number, the same in every bench
 
 
 class Store:
@@ -56,7 +61,8 @@ class Store:
 
     Raises:
         RecordError: the file is no Optuna database, or one of another version.
-        UsageError: the URL is none, its driver is not installed, or nothing answers there; the home is no folder.
+        UsageError: the URL is none, or nothing answers there; the home is no folder.
+        MissingPackage: its driver is not installed.
     """
 
     def __init__(self, home: Path, url: str | None = None, make: bool = True) -> None:
@@ -76,9 +82,13 @@ class Store:
                     with sqlite3.connect(path, timeout=30) as connection:
                         connection.execute("PRAGMA journal_mode=WAL")
                     connection.close()
-                self._storage = RDBStorage(
-                    url or f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}} if url is None else None
-                )
+                url = None if url is None else with_driver(url)
+                with _one_at_a_time(url):
+                    self._storage = RDBStorage(url or f"sqlite:///{path}", _arguments(url))
+                    if self.folder is None:
+                        make_table(self._storage.engine)
+            except ModuleNotFoundError as error:
+                raise _missing(error) from None
             except (sqlite3.DatabaseError, RuntimeError, SQLAlchemyError, ImportError) as error:
                 if url is None:
                     said = str(error).strip().rstrip(".")
@@ -87,22 +97,38 @@ class Store:
                     ) from error
                 raise UsageError(f"--storage {shown(url)} {why(error)}") from None
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the file of the storage stands; None where it is no file."""
+        engine = self._storage.engine
+        if engine.dialect.name != "sqlite" or not engine.url.database or engine.url.database.startswith((":", "file:")):
+            return None
+        return Path(engine.url.database).absolute().parent
+
+    def leases(self, study: str) -> Leases:
+        """Who works on a study, and this process's part in it; to be closed."""
+        return Leases(self._storage.engine, study)
+
     def close(self) -> None:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
+    @reported
     def names(self) -> list[str]:
         """Every study in the storage, whoever made it."""
         return [study.study_name for study in self._storage.get_all_studies()]
 
+    @reported
     def count(self, study: str) -> int:
         """How many trials a study holds, whether they read back or not."""
         return int(self._storage.get_n_trials(self._storage.get_study_id_from_name(study)))
 
+    @reported
     def remove(self, study: str) -> None:
         """Delete a study and its trials."""
         self._storage.delete_study(self._storage.get_study_id_from_name(study))
 
+    @reported
     def studies(self) -> dict[str, dict[str, Any]]:
         """Name -> settings of every study that bench made, oldest first."""
         found = {}
@@ -114,6 +140,7 @@ class Store:
                     found[study.study_name] = settings
         return found
 
+    @reported
     def settings(self, study: str) -> dict[str, Any] | None:
         """What was frozen when the study was made, or None if there is no such study.
 
@@ -126,6 +153,7 @@ class Store:
             return None
         return _settings(study, self._storage.get_study_user_attrs(study_id))
 
+    @reported
     def create(self, study: str, settings: Mapping[str, Any]) -> None:
         try:
             failpoints.reach("store: before a study")
@@ -141,11 +169,13 @@ class Store:
                 ) from None
         self._storage.set_study_user_attr(study_id, ATTRIBUTE, json.dumps(settings, sort_keys=True))
 
+    @reported
     def change(self, study: str, settings: Mapping[str, Any]) -> None:
         """Replace what is frozen, after the user accepted a change."""
         study_id = self._storage.get_study_id_from_name(study)
         self._storage.set_study_user_attr(study_id, ATTRIBUTE, json.dumps(settings, sort_keys=True))
 
+    @reported
     def trials(self, study: str) -> list[Trial]:
         """Every trial, in order of number.
 
@@ -190,21 +220,45 @@ class Store:
         failpoints.reach("store: before the seconds")
         # A full disk is reported where trials are written; what is lost here, `seconds` finds in the trials.
         with contextlib.suppress(StorageInternalError, SQLAlchemyError):
-            self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), "seconds", seconds)
+            study_id = self._storage.get_study_id_from_name(study)
+            before = float(self._storage.get_study_user_attrs(study_id).get("seconds", 0.0))  # others' of a shared one
+            self._storage.set_study_user_attr(study_id, "seconds", max(before, seconds))
 
+    @reported
+    def note(self, study: str, name: str, value: Any) -> None:
+        """Keep something small with a study, for every process that shares it."""
+        self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), f"bench {name}", value)
+
+    @reported
+    def noted(self, study: str, name: str) -> Any:
+        """What `note` kept, or None."""
+        return self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(study)).get(f"bench {name}")
+
+    @reported
     def seconds(self, study: str) -> float:
         """Wall time of all searches of this study; of one that was killed, until its last finished trial."""
         study_id = self._storage.get_study_id_from_name(study)
         stored = float(self._storage.get_study_user_attrs(study_id).get("seconds", 0.0))
         return max([stored, *(trial.elapsed for trial in self.trials(study) if trial.elapsed is not None)])
 
-    def writer(self, study: str, space: SearchSpace, wait_for_room: Callable[[], None] = lambda: None) -> Writer:
+    @reported
+    def writer(
+        self,
+        study: str,
+        space: SearchSpace,
+        wait_for_room: Callable[[], None] = lambda: None,
+        patience: Patience | None = None,
+        shared: bool = False,
+    ) -> Writer:
         """A subscriber that mirrors a search's events.
 
         Args:
             wait_for_room: called when the disk is full, before the write is tried again.
+            patience: what is done while the storage is away.
+            shared: other processes write this study too.
         """
-        return Writer(self._storage, study, space, wait_for_room)
+        shared = shared or self.folder is None
+        return Writer(self._storage, study, space, wait_for_room, patience or Patience(), shared)
 
 
 def _check_there(home: Path, url: str | None) -> None:
@@ -226,23 +280,54 @@ def _check_there(home: Path, url: str | None) -> None:
 def problem_of(home: Path, url: str | None = None) -> str | None:
     """Why the storage cannot be read and written, or None; leaves it as it is."""
     try:
-        engine = create_engine(url or f"sqlite:///{home / 'bench.db'}")
+        engine = create_engine(with_driver(url) if url else f"sqlite:///{home / 'bench.db'}", **_arguments(url))
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
             connection.rollback()
         engine.dispose()
+    except ModuleNotFoundError as error:
+        return str(_missing(error))
     except (SQLAlchemyError, ImportError) as error:
         return f"{shown(url) if url else home / 'bench.db'} {why(error)}"
     return None
+
+
+def _arguments(url: str | None) -> dict[str, Any]:
+    """What the engine of a storage is made with."""
+    if url is None or url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 30}}
+    server = url.startswith("postgresql+psycopg:")
+    return {"pool_pre_ping": True, **({"connect_args": TO_A_SERVER} if server else {})}
+
+
+@contextlib.contextmanager
+def _one_at_a_time(url: str | None) -> Iterator[None]:
+    """Machines that make one server's schema at the same time race; the file lock holds them for one home only."""
+    if url is None or not url.startswith("postgresql"):
+        yield
+        return
+    engine = create_engine(url, **_arguments(url))
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+            yield
+    finally:
+        engine.dispose()
+
+
+def _missing(error: ModuleNotFoundError) -> MissingPackage:
+    package = {"psycopg": "'psycopg[binary]'"}.get(error.name or "", error.name)
+    return MissingPackage(f"This --storage needs {error.name}: python -m pip install {package}")
 
 
 def why(error: BaseException) -> str:
     """What is wrong with a storage, to follow its name."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
-        f"cannot be used: {without_passwords(first).rstrip('.')}. A storage is written like sqlite:///path/to/file.db."
+        f"cannot be used: {without_passwords(first).rstrip('.')}. A storage is written like sqlite:///path/to/file.db "
+        "or postgresql://user@host/database."
     )
 
 
@@ -270,17 +355,42 @@ class Writer:
         BenchError: the storage refuses a write for another reason than a full disk.
     """
 
-    def __init__(self, storage: RDBStorage, study: str, space: SearchSpace, wait_for_room: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        storage: RDBStorage,
+        study: str,
+        space: SearchSpace,
+        wait_for_room: Callable[[], None],
+        patience: Patience,
+        shared: bool,
+    ) -> None:
         self._storage, self._space, self._wait_for_room = storage, space, wait_for_room
+        self._patience, self._shared = patience, shared
         self._study_id = storage.get_study_id_from_name(study)
         self._ids = {t.number: t._trial_id for t in storage.get_all_trials(self._study_id, deepcopy=False)}
         self._steps: dict[int, set[int]] = {}
 
     def __call__(self, event: Event) -> None:
+        tries = 0
+
+        def attempt() -> None:
+            nonlocal tries
+            tries += 1
+            try:
+                self._written(event)
+            except UpdateFinishedTrialError:
+                if tries == 1:  # else only the answer to an earlier try was lost
+                    raise
+
+        self._patience(attempt, _lost(event))
+
+    def _written(self, event: Event) -> None:
         while True:
             try:
                 return self._write(event)
             except (StorageInternalError, SQLAlchemyError) as error:
+                if is_gone(error):
+                    raise
                 if not is_full(error):
                     raise BenchError(f"The storage {why(error.__cause__ or error)}") from error
             time.sleep(RETRY_SECONDS)  # a quota can be full while the disk is not
@@ -299,14 +409,28 @@ class Writer:
 
     def _start(self, event: Started) -> None:
         attributes = {"params": dict(event.params), "attempts": event.attempts, "seed": event.seed}
-        if event.number in self._ids:
+        if self._known(event.number):
             self._attributes(event.number, attributes)
             return
         template = row(self._space, event.params)
         template.user_attrs[ATTRIBUTE] = json.dumps(attributes)
         failpoints.reach("store: before a trial")
-        self._ids[event.number] = self._storage.create_new_trial(self._study_id, template_trial=template)
+        trial_id = self._storage.create_new_trial(self._study_id, template_trial=template)
         failpoints.reach("store: after a trial")
+        if self._shared:
+            number = self._storage.get_trial_number_from_id(trial_id)
+            if number != event.number:  # the row stays, and is run like any whose process is gone
+                raise BenchError(
+                    f"Another program began trial {event.number} while this one was held up. Run the command again."
+                )
+        self._ids[event.number] = trial_id
+
+    def _known(self, number: int) -> bool:
+        """Whether the trial has a row; on shared storage another process may have made it."""
+        if self._shared and number not in self._ids:
+            with contextlib.suppress(KeyError):
+                self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        return number in self._ids
 
     def _step(self, number: int, samples: int, val_accuracy: float) -> None:
         if samples not in self._steps.setdefault(number, set()):
@@ -334,6 +458,13 @@ class Writer:
         self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)
         failpoints.reach("store: after a state")
         self._steps.pop(trial.number, None)
+
+
+def _lost(event: Event) -> str:
+    if isinstance(event, Finished):
+        return f"The end of trial {event.trial.number} is not written, so it will be run again."
+    number = getattr(event, "number", None)
+    return "Nothing is lost." if number is None else f"Trial {number} will be run again."
 
 
 def distribution(domain: Domain) -> BaseDistribution:

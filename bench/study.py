@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -14,10 +15,14 @@ from bench import frozen
 from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines import assembly
+from bench.engines.company import Alone, Company, Joined
 from bench.engines.local import ATTEMPTS, Plan
 from bench.errors import FamilyError, InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
+from bench.holding import still_alone
+from bench.leases import Leases
 from bench.options import ENGINES
+from bench.patience import Patience
 from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
 from bench.space import Choice, Config, Fixed, When
 from bench.store import Store
@@ -34,6 +39,7 @@ class Request:
 
     `accept` names those of `bench.options.HARMLESS` that may differ from what the study was made with. `purpose` says
     what the study is for, see `bench.records`. `every_epoch`: judged after each epoch, not at rungs.
+    `join`: other processes that say so too work on the study at the same time.
     """
 
     study: str
@@ -49,6 +55,7 @@ class Request:
     accept: tuple[str, ...] = ()
     purpose: str = WINNER
     every_epoch: bool = False
+    join: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,12 +110,16 @@ def search(
     subscribers: Sequence[Subscriber],
     stop_asked: Callable[[], bool] = lambda: False,
     wait_for_room: Callable[[], None] = lambda: None,
+    leases: Leases | None = None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Outcome:
     """Reach `request.target` finished trials; a study that is there continues.
 
     Args:
         pool: called only when there is something to train.
         wait_for_room: called when a disk is full; returns when a write is worth another try.
+        leases: this process's part in the study where other machines can reach it.
+        say: gets a line when the storage goes away, comes back, or a trial changes hands.
 
     Raises:
         FrozenStudy: the study exists with other settings.
@@ -134,14 +145,27 @@ def search(
     started = pool()
     _rehearse(request.family, started, stop_asked)
     if settings is None:
-        settings = _settings(request, sealed, started, subscribers)
-        store.create(request.study, settings)
+        settings = _made(request, sealed, started, store, subscribers, leases, stop_asked)
     began, spent = time.monotonic(), store.seconds(request.study)
+    patience = Patience(say, stop_asked)
+    writer = store.writer(request.study, request.family.space, wait_for_room, patience, request.join)
+    stored = store.trials(request.study)
+    company: Company
     # The store hears first: what the others show has been written.
-    hear: list[Subscriber] = [store.writer(request.study, request.family.space, wait_for_room), *subscribers]
+    hear: list[Subscriber] = [writer, *subscribers]
+    if request.join:
+        assert leases is not None
+        show = partial(_tell, subscribers)
+        company = Joined(store, request.study, leases, request.target, stored, patience, show, say)
+        hear.insert(1, company)
+    elif leases is not None and store.folder is None:
+        check = partial(still_alone, request.study, leases)
+        company = Alone(stored, partial(patience, check, "What was trained of the trials under way is not written."))
+    else:
+        company = Alone(stored)
     store.begin_session(request.study, len(started))
     try:
-        done = _drive(request, sealed, store.trials(request.study), settings, started, hear, stop_asked, spent)
+        done = _drive(request, sealed, stored, settings, started, hear, stop_asked, spent, company)
     finally:
         store.set_seconds(request.study, spent + time.monotonic() - began)
     after = outcome(store, request.study, request.target)
@@ -164,15 +188,11 @@ def _drive(
     subscribers: Sequence[Subscriber],
     stop_asked: Callable[[], bool],
     spent: float,
+    company: Company,
 ) -> bool:
     """Whether there is nothing left to try; see `bench.engines.assembly.Driver`."""
     family = request.family
     longest = longest_epochs(family)
-
-    def emit(event: Event) -> None:
-        for subscriber in subscribers:
-            subscriber(event)
-
     plan = Plan(
         pack(family),
         settings["seed"],
@@ -186,7 +206,38 @@ def _drive(
         epoch_marks(sealed.n_train, longest) if request.every_epoch else None,
         frozen.code_of(family),
     )
-    return assembly.driver(settings, family, plan, pool, emit, stop_asked).run(stored)
+    return assembly.driver(settings, family, plan, pool, partial(_tell, subscribers), stop_asked, company).run(stored)
+
+
+def _tell(subscribers: Sequence[Subscriber], event: Event) -> None:
+    for subscriber in subscribers:
+        subscriber(event)
+
+
+def _made(
+    request: Request,
+    sealed: Sealed,
+    pool: Pool,
+    store: Store,
+    subscribers: Sequence[Subscriber],
+    leases: Leases | None,
+    stop_asked: Callable[[], bool],
+) -> dict[str, Any]:
+    """The settings of a study that was not there: made, or by then made by whoever joined at the same time."""
+    while request.join and leases is not None and not leases.claim("making", at_once=True):
+        if stop_asked():
+            raise Interrupted("Stopped before anything was trained.")
+        time.sleep(0.5)
+    settings = store.settings(request.study) if request.join else None
+    if settings is None:
+        settings = _settings(request, sealed, pool, subscribers)
+        store.create(request.study, settings)
+    else:
+        _check_frozen(request, sealed, settings)
+        frozen.check(request.study, settings, _code(request.family))
+    if request.join and leases is not None:
+        leases.release("making")
+    return settings
 
 
 def longest_epochs(family: Family) -> float:

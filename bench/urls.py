@@ -10,6 +10,18 @@ USER_INFO = re.compile(r"(://[^\s/:@]*):\S*@")
 QUERY = re.compile(r"([?&;](?:[a-z_]*pass[a-z_]*|pwd|[a-z_]*token|[a-z_]*secret)=)[^\s&;]*", re.IGNORECASE)
 
 
+POSTGRESQL = re.compile(r"^postgres(?:ql)?://")
+
+
+def with_driver(url: str) -> str:
+    """The URL with psycopg 3 as driver where it names PostgreSQL and no driver."""
+    return POSTGRESQL.sub("postgresql+psycopg://", url)
+
+
+def has_password(url: str) -> bool:
+    return without_passwords(url) != url
+
+
 def without_passwords(text: str) -> str:
     """The text with the password of every URL in it replaced by ***."""
     return QUERY.sub(rf"\1{HIDDEN}", USER_INFO.sub(rf"\1:{HIDDEN}@", text))

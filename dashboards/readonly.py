@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bench.errors import BenchError, RecordError, UsageError
 from bench.store import ATTRIBUTE, why
-from bench.urls import shown
+from bench.urls import shown, with_driver
 
 FIRST = "First: bench search cnn --trials 50"
 
@@ -38,6 +38,7 @@ def open_read_only(home: Path, url: str | None = None) -> ReadOnlyStorage:
         RecordError: the file is no Optuna database, or one of another version.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = with_driver(url) if url else None
     try:
         path = home / "bench.db" if url is None else _sqlite_path(url)
     except ArgumentError as error:

@@ -42,6 +42,7 @@ class _Search(_Common, total=False):
     trial_timeout: float | None
     final: bool
     accept: Sequence[str]
+    join: bool
 
 
 @overload
@@ -80,6 +81,7 @@ def search(
     trial_timeout: float | None = None,
     final: bool = True,
     accept: Sequence[str] = (),
+    join: bool = False,
     quiet: bool = False,
 ) -> SearchResult | SearchResults:
     """Search a family's hyperparameters, then confirm, retrain and test the winner; the same as `bench search`.
@@ -112,6 +114,8 @@ def search(
         trial_timeout: seconds after which a trial has failed.
         final: False leaves the test set sealed.
         accept: 'versions' to go on although packages are not those that the study was made with.
+        join: work on the study together with every other process that says so, of this machine or others that reach the
+            storage.
         quiet: show nothing. Otherwise a terminal gets a live screen, anything else a line a trial.
 
     Returns:
@@ -147,6 +151,7 @@ def search(
         seeds=seeds,
         accept=accept,
         no_final=not final,
+        join=join,
         quiet=quiet,
     )
     return _run(options, family, search_first=True, fixed=set, ranges=ranges)

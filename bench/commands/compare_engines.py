@@ -197,13 +197,13 @@ def _search(
         Interrupted: a stop came first.
         NoTrialSucceeded: the budget is used and no trial is complete.
     """
-    from bench import lock
     from bench.chain import search_on_screen
+    from bench.holding import hold
     from bench.records import COMPARISON
     from bench.study import Request
 
     store, budget = session.store, options.budget * session.sealed.n_train
-    with lock.hold(session.home, study):
+    with hold(session.store, session.home, study) as leases:
         while True:
             stored = store.trials(study) if store.settings(study) is not None else []
             meter = Meter(stored, budget)
@@ -220,7 +220,7 @@ def _search(
                 accept=tuple(options.accept),
                 purpose=COMPARISON,
             )
-            outcome = search_on_screen(session, request, screen, stop, title, meter)
+            outcome = search_on_screen(session, request, screen, stop, leases, title, meter)
             if stop.asked and meter.left > 0:
                 raise Interrupted(
                     f"Stopped with {outcome.finished} trials of {study!r} saved; the same command continues."

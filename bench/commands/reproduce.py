@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.chain import Session
     from bench.data.sealed import Sealed
     from bench.family import Family
+    from bench.leases import Leases
     from bench.notebook import Model
     from bench.records import Trial
     from bench.reproduction import Reproduced
@@ -97,16 +98,17 @@ def _show(shown: dict[str, Any], as_json: bool) -> None:
 
 
 def _reproduce(session: Session, model: Model, family: Family, screen: Screen, stop: StopSignal) -> Reproduced:
-    from bench import lock, results
+    from bench import results
     from bench.finals import final
+    from bench.holding import hold
     from bench.holdout import ledger
     from bench.reproduction import Reproduced
 
     home, seeds = session.home, session.options.seeds
     named = session.options.study
     study = f"{named}-{family.name}" if named else f"{session.sealed.name}-{family.name}-notebook"
-    with lock.hold(home, study):
-        outcome = _trained(session, study, model, family, screen, stop)
+    with hold(session.store, home, study) as leases:
+        outcome = _trained(session, study, model, family, screen, stop, leases)
         stored = final(outcome, family, session.sealed, home, seeds, session.pool, screen, lambda: stop.asked)
     assert outcome.best is not None
     said = results.read_predictions(home, stored)
@@ -115,7 +117,9 @@ def _reproduce(session: Session, model: Model, family: Family, screen: Screen, s
     return Reproduced(model, outcome.settings["precision"], outcome.best, stored, predicted, said.labels, looks)
 
 
-def _trained(session: Session, study: str, model: Model, family: Family, screen: Screen, stop: StopSignal) -> Outcome:
+def _trained(
+    session: Session, study: str, model: Model, family: Family, screen: Screen, stop: StopSignal, leases: Leases
+) -> Outcome:
     """The study with its one complete trial, made if it is not there.
 
     Raises:
@@ -144,7 +148,7 @@ def _trained(session: Session, study: str, model: Model, family: Family, screen:
         purpose=NOTEBOOK,
         every_epoch=True,
     )
-    outcome = search_on_screen(session, request, screen, stop)
+    outcome = search_on_screen(session, request, screen, stop, leases)
     if not outcome.reached:
         raise Interrupted(f"Stopped before {study!r} was done; the same command continues.")
     if outcome.best is None:

@@ -54,6 +54,9 @@ def arguments(search: argparse.ArgumentParser) -> None:
     )
     search.add_argument("--timeout", type=duration, metavar="30m", help="stop the search after this long; resumable")
     search.add_argument("--trial-timeout", type=duration, metavar="5m", help="a longer trial has failed")
+    search.add_argument(
+        "--join", action="store_true", help="work on the study together with every other `bench search` that says so"
+    )
     add_accept(search)
     add_workers(search)
     add_seeds(search)

@@ -64,7 +64,7 @@ def _list(options: argparse.Namespace, store: Store) -> None:
                 "dataset": settings.get("dataset", ""),
                 "family": settings.get("family", ""),
                 "engine": settings.get("engine", ""),
-                "state": _state(options, study, found, tested),
+                "state": _state(options, store, study, found, tested),
                 "trials": found.finished,
                 "complete": found.count("complete"),
                 "pruned": found.count("pruned"),
@@ -80,11 +80,11 @@ def _list(options: argparse.Namespace, store: Store) -> None:
         out.print(studies_table(rows, out.width))
 
 
-def _state(options: argparse.Namespace, study: str, found: Any, tested: bool) -> str:
+def _state(options: argparse.Namespace, store: Store, study: str, found: Any, tested: bool) -> str:
     """running: somebody writes it; stopped: trials were under way when its process ended; tested: it has a final."""
-    from bench import lock
+    from bench.holding import holder
 
-    if lock.holder(options.home, study) is not None:
+    if holder(store, options.home, study) is not None:
         return "running"
     if found.count("running"):
         return "stopped"
@@ -94,8 +94,9 @@ def _state(options: argparse.Namespace, study: str, found: Any, tested: bool) ->
 def _remove(options: argparse.Namespace, store: Store) -> None:
     import shutil
 
-    from bench import lock, results
+    from bench import results
     from bench.files import unique_slug
+    from bench.holding import hold, holder
 
     known = store.names()
     listed = f"Known: {', '.join(known) or 'none'}."
@@ -104,7 +105,7 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
     for name in options.names:
         if name not in known:
             raise UsageError(f"No study named {name!r}.{did_you_mean(name, known)} {listed}")
-        held = lock.holder(options.home, name)
+        held = holder(store, options.home, name)
         if held:
             raise StudyLocked(f"Study {name!r} is being written by {held}. Stop it first.")
     for name in dict.fromkeys(options.names):
@@ -113,7 +114,7 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
         if not options.yes and not _agreed(name, store.count(name), len(finals)):
             say(f"{name}: kept")
             continue
-        with lock.hold(options.home, name):
+        with hold(store, options.home, name):
             for final in finals:
                 shutil.rmtree(results.folder(options.home, final.dataset, final.family, final.id))
             shutil.rmtree(options.home / "work" / unique_slug(name), ignore_errors=True)

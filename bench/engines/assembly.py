@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from bench.engines.company import Company
 from bench.engines.interface import Proposer, Stopper
 from bench.engines.local import LocalDriver, Plan
 from bench.engines.proposer import OptunaProposer
@@ -37,9 +38,11 @@ def driver(
     pool: Pool,
     emit: Callable[[Event], None],
     stop_asked: Callable[[], bool],
+    company: Company | None = None,
 ) -> Driver:
     """Args:
     settings: what the study froze; engine, sampler, pruner and seed are read here.
+    company: who else works on the study.
     """
     marks = rungs(plan.train_images, plan.longest) if plan.marks is None else plan.marks
     reference = dict(family.reference) if family.reference else None
@@ -50,4 +53,4 @@ def driver(
         last_rung=round(plan.longest * plan.train_images),
         spared=0 if reference else None,
     )
-    return LocalDriver(plan, proposer, stopper, pool, emit, stop_asked)
+    return LocalDriver(plan, proposer, stopper, pool, emit, stop_asked, company)

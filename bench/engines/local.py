@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.carried import Carried
+from bench.engines.company import Alone, Company
 from bench.engines.interface import Exhausted, Proposer, Stopper, seed_of
 from bench.errors import BenchError, FrozenStudy, NoTrialSucceeded, SealError
 from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
@@ -67,6 +68,7 @@ class LocalDriver:
     Args:
         stop_asked: polled between messages; true pauses what runs and returns.
         emit: gets every event, in order; a trial is acknowledged when `emit(Finished)` has returned.
+        company: who else works on the study; None for nobody.
     """
 
     def __init__(
@@ -77,13 +79,15 @@ class LocalDriver:
         pool: Pool,
         emit: Callable[[Event], None],
         stop_asked: Callable[[], bool] = lambda: False,
+        company: Company | None = None,
     ) -> None:
         self._plan, self._proposer, self._stopper = plan, proposer, stopper
         self._pool, self._emit, self._stop_asked = pool, emit, stop_asked
         self._running: dict[int, _Running] = {}  # by worker
         self._again: list[Trial] = []
-        self._next = 0
-        self._finished = 0
+        self._company = company
+        self._over: set[int] = set()
+        self._judged: set[tuple[int, int]] = set()  # (trial, rung)
         self._exhausted = False
         self._broken: BenchError | None = None
         self._alike: list[str] | None = []  # errors of `build`, while there is nothing else
@@ -100,27 +104,22 @@ class LocalDriver:
         Args:
             stored: the study's trials so far, in order of number. Those still running are run again.
         """
-        self._proposer.resume(stored)
-        self._next = len(stored)
-        for trial in stored:
-            for samples, val_accuracy in trial.rungs:
-                self._stopper.prune(trial.number, samples, val_accuracy)
-            if trial.state != "running":
-                self._stopper.tell(trial)
-        for trial in stored:
-            if trial.state != "running":
-                self._finished += 1
-                self._alike = self._alike if trial.reason == "error" else None
-            elif trial.attempts >= ATTEMPTS:
-                self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
-            else:
-                self._again.append(trial)
-        while self._finished < self._plan.target and not (self._exhausted and not self._running):
+        company = self._company = self._company or Alone(stored)
+        self._take_in(stored)
+        while len(self._over) < self._plan.target and not self._spent(company):
+            news = company.news()
+            if news is not None:
+                self._take_in(news)
+            for trial in company.left(len(self._pool.idle) - len(self._again)):
+                if trial.attempts >= ATTEMPTS:
+                    self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
+                else:
+                    self._again.append(trial)
             late = self._plan.seconds is not None and time.monotonic() - self._began > self._plan.seconds
             if late or self._stop_asked():
                 self._pause()
                 return False
-            self._start()
+            self._start(company)
             for worker, message in self._pool.poll(0.2):
                 self._hear(worker, message)
             self._watch()
@@ -135,23 +134,38 @@ class LocalDriver:
                 )
         return True
 
+    def _take_in(self, trials: Sequence[Trial]) -> None:
+        """Learn from the study as it stands in the storage: at the beginning, and when others went on with it."""
+        self._proposer.resume(trials)
+        for trial in trials:
+            for samples, val_accuracy in trial.rungs:
+                if (trial.number, samples) not in self._judged:
+                    self._prune(trial.number, samples, val_accuracy)
+            if trial.state != "running" and trial.number not in self._over:
+                self._stopper.tell(trial)
+                self._over.add(trial.number)
+                self._alike = self._alike if trial.reason == "error" else None
+
+    def _spent(self, company: Company) -> bool:
+        """Whether there is nothing left to propose and nothing that runs."""
+        return self._exhausted and not self._running and not company.busy()
+
     # --- giving out work
 
-    def _start(self) -> None:
+    def _start(self, company: Company) -> None:
         for worker in self._pool.idle:
             if self._again:
                 trial = self._again.pop(0)
                 self._submit(worker, trial.number, dict(trial.params), trial.attempts + 1)
-            elif not self._exhausted and self._finished + len(self._running) < self._plan.target:
+            elif not self._exhausted and len(self._over) + len(self._running) < self._plan.target:
                 try:
-                    params = self._proposer.ask(self._next)
+                    begun = company.begin(self._proposer.ask)
                 except Exhausted:
                     self._exhausted = True
                     return
-                if params is None:
+                if begun is None:
                     return
-                self._next += 1
-                self._submit(worker, self._next - 1, params, 1)
+                self._submit(worker, *begun, 1)
 
     def _submit(self, worker: int, number: int, params: Config, attempts: int) -> None:
         plan = self._plan
@@ -171,19 +185,33 @@ class LocalDriver:
             self._emit(Changed(worker, "ready", message.device))
         elif isinstance(message, Lost):
             self._emit(Changed(worker, "lost", message.detail))
-            if run is not None:
+            if run is not None and self._keeps(run):
                 self._lost(run, message)
         elif run is None:
             return
+        elif isinstance(message, (AtRung, Done)) and not self._keeps(run):
+            self._pool.send(worker, Decide(run.number, "stop"))
         elif isinstance(message, Progress):
             self._emit(Progressed(run.number, worker, message.samples, message.loss))
         elif isinstance(message, AtRung):
             run.curve.append((message.samples, message.val_accuracy))
             self._emit(Reported(run.number, worker, message.samples, message.val_accuracy))
-            stop = self._stopper.prune(run.number, message.samples, message.val_accuracy)
+            stop = self._prune(run.number, message.samples, message.val_accuracy)
             self._pool.send(worker, Decide(run.number, "prune" if stop else "go"))
         elif isinstance(message, Done):
             self._done(run, message)
+
+    def _keeps(self, run: _Running) -> bool:
+        """Whether the run still counts; one that another process took over is forgotten here."""
+        assert self._company is not None
+        if self._company.keeps(run.number):
+            return True
+        del self._running[run.worker]
+        return False
+
+    def _prune(self, number: int, samples: int, val_accuracy: float) -> bool:
+        self._judged.add((number, samples))
+        return self._stopper.prune(number, samples, val_accuracy)
 
     def _done(self, run: _Running, done: Done) -> None:
         del self._running[run.worker]
@@ -221,7 +249,7 @@ class LocalDriver:
         trial = replace(trial, elapsed=round(self._plan.spent + time.monotonic() - self._began, 3))
         self._proposer.tell(trial)
         self._stopper.tell(trial)
-        self._finished += 1
+        self._over.add(trial.number)
         self._emit(Finished(trial))
         if trial.reason != "error":
             self._alike = None

@@ -16,9 +16,12 @@ import psutil
 VARIABLE = "BENCH_WORKER_OF"
 
 
+SECRET = ("BENCH_STORAGE", "PGPASSWORD")  # the storage is none of a worker's business
+
+
 def environment(**changes: str) -> dict[str, str]:
-    """What a process of ours starts with: all of this one's but the URL of the storage, which may hold a password."""
-    return {**{name: value for name, value in os.environ.items() if name != "BENCH_STORAGE"}, **changes}
+    """What a process of ours starts with: all of this one's but what may hold the storage's password."""
+    return {**{name: value for name, value in os.environ.items() if name not in SECRET}, **changes}
 
 
 def new_tag() -> str:
