@@ -11,7 +11,7 @@ from importlib import import_module
 
 import bench
 from bench.commands.common import say
-from bench.commands.options import add_everywhere
+from bench.commands.options import add_everywhere, warn_of_password
 from bench.commands.parser import Parser
 from bench.errors import BenchError, Interrupted
 
@@ -81,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or that of the error (see `bench.errors`)."""
     try:
         options = parser().parse_args(argv)
+        warn_of_password(options)
         options.run(options)
     except BenchError as error:
         say(f"bench: {error}")

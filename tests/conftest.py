@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from postgresql import server, url  # noqa: F401  fixtures
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.commands.parser import Parser
 
+from bench.commands.common import say
 from bench.options import DEFAULT_SEEDS, HARMLESS
+from bench.urls import has_password
 
 LONGEST_NAME = 200  # Optuna's tables hold 512
 
@@ -52,8 +54,20 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
 
 def add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--storage", type=storage, metavar="URL", help="another Optuna storage than <home>/bench.db (or $BENCH_STORAGE)"
+        "--storage",
+        type=storage,
+        metavar="URL",
+        help="instead of <home>/bench.db; one with a password belongs in $BENCH_STORAGE",
     )
+
+
+def warn_of_password(options: argparse.Namespace) -> None:
+    """Say so where a password was typed: every user of the machine can read command lines."""
+    origin = getattr(options, "origins", {}).get("storage")
+    if origin is not None and origin.kind == "flag" and has_password(options.storage):
+        say(
+            "A password on the command line can be read by every user of this machine (ps); put the URL into $BENCH_STORAGE."
+        )
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,470 @@
+"""Studies on a real PostgreSQL server: shared by several processes, or held by one; and a server that goes away."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from postgresql import PASSWORD
+
+from bench import holding
+from bench.errors import BenchError, Interrupted, StudyLocked, UsageError
+from bench.leases import ALONE, LEASE_SECONDS, TABLE
+from bench.patience import Patience
+from bench.store import Store, problem_of
+
+BENCH = [sys.executable, "-m", "bench"]
+OPTIONS = ["--dataset", "digits", "--workers", "1", "--seeds", "2", "--range", "epochs=1:12"]
+STUDY = "digits-mlp"
+
+
+@pytest.fixture
+def start(request):
+    """Begin `bench search mlp` on a home; whatever is left of it ends with the test."""
+    begun = []
+
+    def begin(home, storage, *arguments):
+        log = home.with_suffix(".log")
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [*BENCH, "search", "mlp", *OPTIONS, *arguments, "--home", str(home)],
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "BENCH_STORAGE": storage},
+            )
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def said(home):
+    return home.with_suffix(".log").read_text()
+
+
+def stored(tmp_path, storage):
+    """The trials of the study so far; none while it is not made."""
+    store = Store(tmp_path / "looks", storage)
+    try:
+        return store.trials(STUDY) if STUDY in store.studies() else []
+    finally:
+        store.close()
+
+
+def finished(tmp_path, storage):
+    return [trial for trial in stored(tmp_path, storage) if trial.state != "running"]
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.3)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def trained_in(home):
+    """Numbers of the trials that a process reports as its own: those with a worker."""
+    return {
+        int(n) for n in re.findall(r"^trial (\d+) (?:complete|pruned|failed).*  worker 0  ", said(home), re.MULTILINE)
+    }
+
+
+def check_shared(tmp_path, storage, homes, wanted):
+    trials = stored(tmp_path, storage)
+    assert [trial.number for trial in trials] == list(range(wanted))
+    assert all(trial.state != "running" for trial in trials)
+    assert len({json.dumps(dict(trial.params), sort_keys=True) for trial in trials}) == wanted
+    parts = [trained_in(home) for home in homes]
+    assert sum(map(len, parts)) == wanted  # each by one of them
+    assert set().union(*parts) == set(range(wanted))
+    return parts
+
+
+# --- leases
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def storage(request, tmp_path):
+    """The URL of an empty storage of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shared.db'}"
+    return request.getfixturevalue("url")
+
+
+@pytest.fixture
+def store(storage, tmp_path):
+    opened = Store(tmp_path / "home", storage)
+    yield opened
+    opened.close()
+
+
+def elsewhere(monkeypatch):
+    """Take what is claimed next for another machine's, whose processes cannot be looked at."""
+    monkeypatch.setattr("bench.leases._place", lambda: "another machine")
+
+
+def run_out(store):
+    with store._storage.engine.begin() as connection:
+        connection.execute(TABLE.update().values(expires=TABLE.c.expires - 2 * LEASE_SECONDS))
+
+
+def test_of_two_who_claim_one_gets_it_and_the_other_after_it_is_given_back(store):
+    first, second = store.leases("s"), store.leases("s")
+    assert first.claim("trial 3")
+    assert not second.claim("trial 3")
+    assert first.claim("trial 3")
+    assert "trial 3" in second.holders("trial ")
+    assert second.claim("trial 4") and store.leases("t").claim("trial 3")
+    first.release("trial 3")
+    assert second.claim("trial 3")
+    assert not first.keeps("trial 3")
+    for one in (first, second):
+        one.close()
+
+
+def test_what_a_process_gives_back_at_its_end_is_free(store):
+    first, second = store.leases("s"), store.leases("s")
+    assert first.claim("trial 3")
+    first.close()
+    assert second.holders("trial ") == {}
+    assert second.claim("trial 3")
+    second.close()
+
+
+def test_a_dead_hosts_lease_outlives_it_and_is_then_taken_by_exactly_one(store, monkeypatch):
+    dead = store.leases("s")
+    with monkeypatch.context() as patch:
+        elsewhere(patch)
+        assert dead.claim("trial 3")
+    dead._closed.set()  # nobody renews it any more
+    dead._thread.join()
+    first, second = store.leases("s"), store.leases("s")
+    assert not first.claim("trial 3", at_once=True)  # it has not run out
+    run_out(store)
+    assert not first.claim("trial 3")  # has not looked on for long enough to call others dead
+    for one in (first, second):
+        one._steady_since -= 2 * LEASE_SECONDS
+    assert first.claim("trial 3")
+    assert not second.claim("trial 3")
+    assert not dead.keeps("trial 3")
+    first.close()
+
+
+def test_whoever_was_cut_off_itself_does_not_call_others_dead(store, monkeypatch):
+    other, one = store.leases("s"), store.leases("s")
+    with monkeypatch.context() as patch:
+        elsewhere(patch)
+        assert other.claim("trial 3")
+    one._steady_since -= 10 * LEASE_SECONDS
+    one._renewed -= LEASE_SECONDS  # the storage was away
+    run_out(store)
+    assert not one.claim("trial 3")
+    assert other.keeps("trial 3")  # comes back, and has it still
+    other.close()
+
+
+def test_a_process_of_this_machine_that_was_killed_is_known_at_once(store, tmp_path, storage):
+    script = (
+        "import sys, time; from pathlib import Path; from bench.store import Store\n"
+        "leases = Store(Path(sys.argv[1]), sys.argv[2]).leases('s'); print(leases.claim('trial 3'), flush=True)\n"
+        "time.sleep(600)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "other"), storage]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "True\n"
+    one = store.leases("s")
+    assert not one.claim("trial 3")
+    process.kill()
+    process.communicate()
+    assert one.claim("trial 3")
+    one.close()
+
+
+def test_a_lease_is_renewed_while_its_process_lives(store, monkeypatch):
+    monkeypatch.setattr("bench.leases.RENEW_SECONDS", 0.1)
+    one = store.leases("s")
+    assert one.claim("trial 3")
+    run_out(store)
+    wait_for(lambda: store.leases("s")._rows("trial 3")["trial 3"]["left"] > LEASE_SECONDS / 2, 10)
+    one.close()
+
+
+# --- who may write
+
+
+def test_a_second_home_is_refused_and_told_who_holds_the_study(store, storage, tmp_path):
+    there = Store(tmp_path / "there", storage)
+    me = f"process {os.getpid()} on {os.uname().nodename}"
+    with holding.hold(store, tmp_path / "home", "s"):
+        for join in (False, True):
+            with pytest.raises(StudyLocked, match=me), holding.hold(there, tmp_path / "there", "s", join):
+                pass
+        assert me in holding.holder(there, tmp_path / "there", "s")
+        with holding.hold(there, tmp_path / "there", "another study"):
+            pass
+    with holding.hold(there, tmp_path / "there", "s"):
+        pass
+    assert holding.holder(there, tmp_path / "there", "s") is None
+    there.close()
+
+
+def test_who_joined_may_be_joined_but_not_pushed_aside(store, storage, tmp_path):
+    there = Store(tmp_path / "there", storage)
+    with holding.hold(store, tmp_path / "home", "s", join=True):
+        with holding.hold(there, tmp_path / "there", "s", join=True), holding.hold(store, tmp_path / "home", "s", True):
+            pass
+        with pytest.raises(StudyLocked, match="shared by process"), holding.hold(there, tmp_path / "there", "s"):
+            pass
+    with holding.hold(there, tmp_path / "there", "s"):
+        pass
+    there.close()
+
+
+def test_a_study_that_is_held_alone_in_the_plain_home_costs_no_lease(tmp_path):
+    store = Store(tmp_path)
+    with holding.hold(store, tmp_path, "s") as leases:
+        assert leases._thread is None
+    with store._storage.engine.connect() as connection:
+        assert not store._storage.engine.dialect.has_table(connection, TABLE.name)
+    store.close()
+
+
+def test_whoever_lost_the_study_while_it_was_held_up_writes_no_more(tmp_path, url, monkeypatch):
+    store = Store(tmp_path, url)
+    with monkeypatch.context() as patch:
+        elsewhere(patch)
+        held_up = store.leases("s")
+        assert held_up.claim(ALONE)
+    holding.still_alone("s", held_up)
+    run_out(store)
+    with holding.hold(store, tmp_path, "s"), pytest.raises(StudyLocked, match="taken over by process"):
+        holding.still_alone("s", held_up)
+    held_up.close()
+    store.close()
+
+
+# --- a storage that is away
+
+
+def test_a_server_that_is_away_is_said_waited_for_and_then_written_to(tmp_path, server, url):
+    store = Store(tmp_path, url)
+    store.create("s", {"family": "mlp"})
+    lines = []
+
+    def say(line):
+        lines.append(line)
+        if "does not answer" in line:
+            server.start()
+
+    server.stop()
+    try:
+        assert Patience(say)(lambda: store.count("s"), "Nothing is lost.") == 0
+    finally:
+        if not lines:
+            server.start()
+    assert "does not answer" in lines[0] and "Ctrl-C stops" in lines[0]
+    assert lines[-1] == "The storage answers again; going on."
+    assert PASSWORD not in "".join(lines)
+    store.close()
+
+
+def test_a_wait_can_be_stopped_and_ends_by_itself_and_both_say_what_is_lost(tmp_path, server, url):
+    store = Store(tmp_path, url)
+    store.create("s", {"family": "mlp"})
+    server.stop()
+    try:
+        with pytest.raises(Interrupted, match="Trial 7 is lost"):
+            Patience(stop_asked=lambda: True)(lambda: store.count("s"), "Trial 7 is lost.")
+        with pytest.raises(BenchError, match=r"has not answered for 0 min .*Trial 7 is lost") as caught:
+            Patience(seconds=1.5)(lambda: store.count("s"), "Trial 7 is lost.")
+        with pytest.raises(BenchError, match="storage cannot be used") as plain:
+            store.trials("s")
+        assert PASSWORD not in f"{caught.value} {plain.value} {problem_of(tmp_path, url)}"
+    finally:
+        server.start()
+    store.close()
+
+
+# --- the URL
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_a_url_without_a_driver_is_taken_to_psycopg_3(tmp_path, url, scheme):
+    store = Store(tmp_path, url.replace("postgresql:", f"{scheme}:"))
+    assert store._storage.engine.driver == "psycopg"
+    store.close()
+
+
+def test_a_missing_driver_gives_its_pip_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UsageError, match=re.escape("python -m pip install 'psycopg[binary]'")):
+        Store(tmp_path, f"postgresql://u:{PASSWORD}@127.0.0.1:1/x")
+    assert "pip install 'psycopg[binary]'" in problem_of(tmp_path, f"postgresql://u:{PASSWORD}@127.0.0.1:1/x")
+
+
+def test_a_wrong_password_is_not_shown(tmp_path, server, url):
+    wrong = url.replace(PASSWORD, "wrong-and-secret")
+    with pytest.raises(UsageError, match="password authentication failed") as caught:
+        Store(tmp_path, wrong)
+    assert "wrong-and-secret" not in str(caught.value)
+
+
+# --- whole searches
+
+
+@pytest.mark.slow
+def test_two_homes_share_a_study_to_exactly_its_trials_and_no_password_is_left(tmp_path, url, start):
+    homes = [tmp_path / "a", tmp_path / "b"]
+    processes = [start(home, url, "--trials", "8", "--join") for home in homes]
+    own, lines = {process.pid for process in processes}, set()
+    while any(process.poll() is None for process in processes):
+        for process in psutil.process_iter():
+            try:
+                if any(str(home) in " ".join(process.cmdline()) for home in homes) or "bench." in str(
+                    process.cmdline()
+                ):
+                    own = process.pid in {one.pid for one in processes}
+                    lines.add(f"{process.cmdline()} {'' if own else process.environ()}")
+            except psutil.Error:
+                continue
+        time.sleep(0.2)
+    assert [process.returncode for process in processes] == [0, 0], [said(home) for home in homes]
+    parts = check_shared(tmp_path, url, homes, 8)
+    assert all(parts), "one of them did everything"
+    results = [list(home.glob("results/**/result.json")) for home in homes]
+    assert sorted(map(len, results)) == [0, 1]  # the test set was opened once
+    without = homes[[len(found) for found in results].index(0)]
+    assert re.search("The final of 'digits-mlp' (is being|was) run by process", said(without))
+    # The second time there is nothing to do, and the test set stays closed.
+    for home in homes:
+        assert start(home, url, "--trials", "8", "--join").wait(120) == 0, said(home)
+    assert sum(len(list(home.glob("results/**/result.json"))) for home in homes) == 1
+    assert any("bench.workers" in line for line in lines) and any("bench.holdout" in line for line in lines)
+    assert PASSWORD not in "".join(lines)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hit", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_trial_whose_process_is_gone_is_taken_over_by_another(tmp_path, url, start, hit):
+    """SIGKILL is seen at once on this machine; SIGSTOP is as a host that does not answer: the lease runs out."""
+    homes = [tmp_path / "a", tmp_path / "b"]
+    first, second = (start(home, url, "--trials", "8", "--no-final", "--join") for home in homes)
+    mine = wait_for(
+        lambda: (
+            re.search(r"trial (\d+) .* worker 0  ", said(homes[0]))
+            and wait_for(
+                lambda: [
+                    t for t in stored(tmp_path, url) if t.state == "running" and t.number not in trained_in(homes[1])
+                ]
+            )
+        )
+    )
+    first.send_signal(hit)
+    assert second.wait(240) == 0, said(homes[1])
+    trials = stored(tmp_path, url)
+    assert [(trial.number, trial.state != "running") for trial in trials] == [(number, True) for number in range(8)]
+    taken = re.findall(r"trial (\d+) was left unfinished by another process", said(homes[1]))
+    assert len(taken) == 1 and mine
+    assert trials[int(taken[0])].attempts == 2
+    if hit == signal.SIGSTOP:
+        first.send_signal(signal.SIGCONT)
+        assert first.wait(120) == 0, said(homes[0])
+        assert f"trial {taken[0]} was taken over by another process" in said(homes[0])
+        assert stored(tmp_path, url) == trials  # what it had in hand changed nothing
+    check = trained_in(homes[0]) & trained_in(homes[1])
+    assert check == set()
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_and_comes_back_in_mid_search_costs_no_trial(tmp_path, server, url, start):
+    home = tmp_path / "a"
+    process = start(home, url, "--trials", "5", "--no-final")
+    wait_for(lambda: len(finished(tmp_path, url)) >= 2)
+    before = stored(tmp_path, url)
+    server.stop()
+    try:
+        wait_for(lambda: "does not answer" in said(home))
+        assert process.poll() is None
+    finally:
+        server.start()
+    assert process.wait(120) == 0, said(home)
+    assert "The storage answers again" in said(home)
+    trials = stored(tmp_path, url)
+    assert trials[:2] == before[:2]
+    assert [(trial.number, trial.attempts) for trial in trials] == [(number, 1) for number in range(5)]
+    assert trained_in(home) == set(range(5))
+    assert PASSWORD not in said(home)
+
+
+@pytest.mark.slow
+def test_a_second_process_exits_75_other_settings_2_and_a_stop_without_a_server_says_what_is_lost(
+    tmp_path,
+    server,
+    url,
+    start,
+):
+    home, other = tmp_path / "a", tmp_path / "b"
+    process = start(home, url, "--trials", "40", "--no-final")
+    wait_for(lambda: finished(tmp_path, url))
+    for join in ([], ["--join"]):
+        refused = start(other, url, "--trials", "40", "--no-final", *join)
+        assert refused.wait(60) == 75
+        assert f"process {process.pid} on " in said(other)
+    server.stop()
+    try:
+        wait_for(lambda: "does not answer" in said(home))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert re.search(r"Stopped while the storage does not answer\. .*(written|run again|lost)", said(home))
+        assert start(other, url, "--trials", "40").wait(60) == 2  # nothing answers there
+        assert "--storage postgresql" in said(other)
+    finally:
+        server.start()
+    settings = start(other, url, "--trials", "40", "--join", "--seed", "9", "--sampler", "random")
+    assert settings.wait(60) == 2
+    assert re.search(r"sampler +tpe +random", said(other)) and re.search(r"seed +0 +9", said(other))
+    assert "Traceback" not in said(home) + said(other)
+    assert PASSWORD not in said(home) + said(other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("homes", [("a", "a"), ("a", "b")])
+def test_two_processes_share_a_study_in_one_sqlite_file(tmp_path, start, homes):
+    """In one home, and in two that name one file."""
+    file = tmp_path / "a" / "bench.db"
+    logs = [tmp_path / homes[0], tmp_path / homes[1]]
+    processes = []
+    for home in logs:
+        home.mkdir(exist_ok=True)
+        processes.append(start(home, f"sqlite:///{file}", "--trials", "6", "--join"))
+    assert [process.wait(240) for process in processes] == [0, 0], [said(home) for home in logs]
+    trials = stored(tmp_path, f"sqlite:///{file}")
+    assert [(trial.number, trial.state != "running") for trial in trials] == [(number, True) for number in range(6)]
+    assert all(trial.attempts == 1 for trial in trials)
+    assert len(list(tmp_path.glob("*/results/**/result.json"))) == 1
+
+
+def test_a_typed_password_is_warned_of(tmp_path):
+    command = [*BENCH, "studies", "--home", str(tmp_path), "--storage", f"postgresql://u:{PASSWORD}@127.0.0.1:1/x"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "$BENCH_STORAGE" in run.stderr and PASSWORD not in run.stderr
+    silent = {**os.environ, "BENCH_STORAGE": command[-1]}
+    run = subprocess.run(command[:-2], capture_output=True, text=True, env=silent)
+    assert run.returncode == 2
+    assert "$BENCH_STORAGE" not in run.stderr and PASSWORD not in run.stderr
