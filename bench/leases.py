@@ -67,20 +67,11 @@ def make_table(engine: Engine) -> None:
 
 
 class Leases:
-    """What this process holds of one study, renewed by a thread until `close` gives it all back.
-
-    Raises:
-        UsageError: the database has no clock that is known here.
-    """
+    """What this process holds of one study, renewed by a thread until `close` gives it all back."""
 
     def __init__(self, engine: Engine, study: str) -> None:
-        if engine.dialect.name not in CLOCKS:
-            raise UsageError(
-                f"Studies can be shared on {' and '.join(sorted(CLOCKS))}, not on {engine.dialect.name}; leave "
-                "--storage out, or give one of those."
-            )
         self._engine, self._study = engine, study
-        self._now = literal_column(CLOCKS[engine.dialect.name], Float(53))
+        self._now = literal_column(CLOCKS.get(engine.dialect.name, "0"), Float(53))
         self.owner = uuid.uuid4().hex
         self._steady_since = self._renewed = time.monotonic()
         self._closed = threading.Event()
@@ -92,6 +83,9 @@ class Leases:
 
         Args:
             at_once: take what has run out although this process has not yet looked on for long.
+
+        Raises:
+            UsageError: the database has no clock that is known here.
         """
         self._start()
         there = self._rows(what).get(what)
@@ -144,6 +138,11 @@ class Leases:
     # --- below
 
     def _start(self) -> None:
+        if self._engine.dialect.name not in CLOCKS:
+            raise UsageError(
+                f"Studies can be written on {' and '.join(sorted(CLOCKS))}, not on {self._engine.dialect.name}: leave "
+                "--storage out, or give one of those."
+            )
         if self._thread is None:
             make_table(self._engine)
             self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)

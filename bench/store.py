@@ -445,6 +445,7 @@ class Writer:
         self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, json.dumps({**before, **changes}))
 
     def _finish(self, trial: Trial) -> None:
+        self._known(trial.number)  # what another process left may be over here without having begun
         trial_id = self._ids[trial.number]
         for samples, val_accuracy in trial.curve:
             self._step(trial.number, samples, val_accuracy)

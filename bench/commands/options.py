@@ -65,9 +65,7 @@ def warn_of_password(options: argparse.Namespace) -> None:
     """Say so where a password was typed: every user of the machine can read command lines."""
     origin = getattr(options, "origins", {}).get("storage")
     if origin is not None and origin.kind == "flag" and has_password(options.storage):
-        say(
-            "A password on the command line can be read by every user of this machine (ps); put the URL into $BENCH_STORAGE."
-        )
+        say("Every user of this machine can read a password on a command line (ps); put the URL into $BENCH_STORAGE.")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
