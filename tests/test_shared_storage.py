@@ -64,7 +64,7 @@ def finished(tmp_path, storage):
     return [trial for trial in stored(tmp_path, storage) if trial.state != "running"]
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=240):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -349,7 +349,7 @@ def test_two_homes_share_a_study_to_exactly_its_trials_and_no_password_is_left(t
     assert re.search("The final of 'digits-mlp' (is being|was) run by process", said(without))
     # The second time there is nothing to do, and the test set stays closed.
     for home in homes:
-        assert start(home, url, "--trials", "8", "--join").wait(120) == 0, said(home)
+        assert start(home, url, "--trials", "8", "--join").wait(240) == 0, said(home)
     assert sum(len(list(home.glob("results/**/result.json"))) for home in homes) == 1
     assert any("bench.workers" in line for line in lines) and any("bench.holdout" in line for line in lines)
     assert PASSWORD not in "".join(lines)
@@ -383,7 +383,7 @@ def test_a_trial_whose_process_is_gone_is_taken_over_by_another(tmp_path, url, s
     assert trials[int(taken[0])].attempts == 2
     if hit == signal.SIGSTOP:
         first.send_signal(signal.SIGCONT)
-        assert first.wait(120) == 0, said(homes[0])
+        assert first.wait(240) == 0, said(homes[0])
         assert f"trial {taken[0]} was taken over by another process" in said(homes[0])
         assert stored(tmp_path, url) == trials  # what it had in hand changed nothing
     check = trained_in(homes[0]) & trained_in(homes[1])
@@ -402,7 +402,7 @@ def test_a_server_that_goes_and_comes_back_in_mid_search_costs_no_trial(tmp_path
         assert process.poll() is None
     finally:
         server.start()
-    assert process.wait(120) == 0, said(home)
+    assert process.wait(240) == 0, said(home)
     assert "The storage answers again" in said(home)
     trials = stored(tmp_path, url)
     assert trials[:2] == before[:2]
@@ -423,20 +423,20 @@ def test_a_second_process_exits_75_other_settings_2_and_a_stop_without_a_server_
     wait_for(lambda: finished(tmp_path, url))
     for join in ([], ["--join"]):
         refused = start(other, url, "--trials", "40", "--no-final", *join)
-        assert refused.wait(60) == 75
+        assert refused.wait(120) == 75
         assert f"process {process.pid} on " in said(other)
     server.stop()
     try:
         wait_for(lambda: "does not answer" in said(home))
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(120) == 130
         assert re.search(r"Stopped while the storage does not answer\. .*(written|run again|lost)", said(home))
-        assert start(other, url, "--trials", "40").wait(60) == 2  # nothing answers there
+        assert start(other, url, "--trials", "40").wait(120) == 2  # nothing answers there
         assert "--storage postgresql" in said(other)
     finally:
         server.start()
     settings = start(other, url, "--trials", "40", "--join", "--seed", "9", "--sampler", "random")
-    assert settings.wait(60) == 2
+    assert settings.wait(120) == 2
     assert re.search(r"sampler +tpe +random", said(other)) and re.search(r"seed +0 +9", said(other))
     assert "Traceback" not in said(home) + said(other)
     assert PASSWORD not in said(home) + said(other)
