@@ -82,9 +82,9 @@ class Store:
                     with sqlite3.connect(path, timeout=30) as connection:
                         connection.execute("PRAGMA journal_mode=WAL")
                     connection.close()
-                url = None if url is None else with_driver(url)
-                with _one_at_a_time(url):
-                    self._storage = RDBStorage(url or f"sqlite:///{path}", _arguments(url))
+                driven = with_driver(url) if url else None
+                with _one_at_a_time(driven):
+                    self._storage = RDBStorage(driven or f"sqlite:///{path}", _arguments(driven))
                     if self.folder is None:
                         make_table(self._storage.engine)
             except ModuleNotFoundError as error:
@@ -192,7 +192,10 @@ class Store:
         return found
 
     def begin_session(self, study: str, workers: int) -> None:
-        """Note that so many workers search from here on, until the next session begins or the study's time ends."""
+        """Note that so many workers search from here on, until the next session begins or the study's time ends.
+
+        Of a session beside others, 0: they overlap, and their seconds cannot be told apart.
+        """
         study_id = self._storage.get_study_id_from_name(study)
         sessions = [*self._sessions(study_id), (self.seconds(study), workers)]
         # As with `set_seconds`: a disk that is full is said where trials are written.
@@ -200,12 +203,12 @@ class Store:
             self._storage.set_study_user_attr(study_id, SESSIONS, json.dumps(sessions))
 
     def sessions(self, study: str) -> list[tuple[float, int]]:
-        """(seconds, workers) of every search of this study; empty where an older version did not note all of them.
+        """(seconds, workers) of every search of this study; empty where they are not all known.
 
         One that was killed counts as `seconds` has it, until its last finished trial.
         """
         noted = self._sessions(self._storage.get_study_id_from_name(study))
-        if not noted or noted[0][0] > 0:
+        if not noted or noted[0][0] > 0 or not all(workers for _, workers in noted):
             return []
         ends = [*(began for began, _ in noted[1:]), self.seconds(study)]
         return [(end - began, workers) for (began, workers), end in zip(noted, ends, strict=True)]
@@ -280,7 +283,8 @@ def _check_there(home: Path, url: str | None) -> None:
 def problem_of(home: Path, url: str | None = None) -> str | None:
     """Why the storage cannot be read and written, or None; leaves it as it is."""
     try:
-        engine = create_engine(with_driver(url) if url else f"sqlite:///{home / 'bench.db'}", **_arguments(url))
+        driven = with_driver(url) if url else None
+        engine = create_engine(driven or f"sqlite:///{home / 'bench.db'}", **_arguments(driven))
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -163,7 +163,7 @@ def search(
         company = Alone(stored, partial(patience, check, "What was trained of the trials under way is not written."))
     else:
         company = Alone(stored)
-    store.begin_session(request.study, len(started))
+    store.begin_session(request.study, 0 if request.join else len(started))
     try:
         done = _drive(request, sealed, stored, settings, started, hear, stop_asked, spent, company)
     finally:

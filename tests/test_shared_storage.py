@@ -64,7 +64,7 @@ def finished(tmp_path, storage):
     return [trial for trial in stored(tmp_path, storage) if trial.state != "running"]
 
 
-def wait_for(condition, seconds=240):
+def wait_for(condition, seconds=400):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -349,7 +349,7 @@ def test_two_homes_share_a_study_to_exactly_its_trials_and_no_password_is_left(t
     assert re.search("The final of 'digits-mlp' (is being|was) run by process", said(without))
     # The second time there is nothing to do, and the test set stays closed.
     for home in homes:
-        assert start(home, url, "--trials", "8", "--join").wait(240) == 0, said(home)
+        assert start(home, url, "--trials", "8", "--join").wait(400) == 0, said(home)
     assert sum(len(list(home.glob("results/**/result.json"))) for home in homes) == 1
     assert any("bench.workers" in line for line in lines) and any("bench.holdout" in line for line in lines)
     assert PASSWORD not in "".join(lines)
@@ -375,7 +375,7 @@ def test_a_trial_whose_process_is_gone_is_taken_over_by_another(tmp_path, url, s
         )
     )
     first.send_signal(hit)
-    assert second.wait(240) == 0, said(homes[1])
+    assert second.wait(400) == 0, said(homes[1])
     trials = stored(tmp_path, url)
     assert [(trial.number, trial.state != "running") for trial in trials] == [(number, True) for number in range(8)]
     taken = re.findall(r"trial (\d+) was left unfinished by another process", said(homes[1]))
@@ -383,7 +383,7 @@ def test_a_trial_whose_process_is_gone_is_taken_over_by_another(tmp_path, url, s
     assert trials[int(taken[0])].attempts == 2
     if hit == signal.SIGSTOP:
         first.send_signal(signal.SIGCONT)
-        assert first.wait(240) == 0, said(homes[0])
+        assert first.wait(400) == 0, said(homes[0])
         assert f"trial {taken[0]} was taken over by another process" in said(homes[0])
         assert stored(tmp_path, url) == trials  # what it had in hand changed nothing
     check = trained_in(homes[0]) & trained_in(homes[1])
@@ -402,7 +402,7 @@ def test_a_server_that_goes_and_comes_back_in_mid_search_costs_no_trial(tmp_path
         assert process.poll() is None
     finally:
         server.start()
-    assert process.wait(240) == 0, said(home)
+    assert process.wait(400) == 0, said(home)
     assert "The storage answers again" in said(home)
     trials = stored(tmp_path, url)
     assert trials[:2] == before[:2]
@@ -452,7 +452,7 @@ def test_two_processes_share_a_study_in_one_sqlite_file(tmp_path, start, homes):
     for home in logs:
         home.mkdir(exist_ok=True)
         processes.append(start(home, f"sqlite:///{file}", "--trials", "6", "--join"))
-    assert [process.wait(240) for process in processes] == [0, 0], [said(home) for home in logs]
+    assert [process.wait(400) for process in processes] == [0, 0], [said(home) for home in logs]
     trials = stored(tmp_path, f"sqlite:///{file}")
     assert [(trial.number, trial.state != "running") for trial in trials] == [(number, True) for number in range(6)]
     assert all(trial.attempts == 1 for trial in trials)
