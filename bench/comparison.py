@@ -65,7 +65,7 @@ def pair_of(text: str) -> Pair:
     for kind, name, known in (("sampler", sampler, offer.samplers), ("pruner", pruner, offer.pruners)):
         if name and name not in known:
             raise UsageError(f"{text!r}: engine {engine} has no {kind} {name!r}.{_known(name, known)}")
-    return Pair(engine, sampler or offer.samplers[0], pruner or offer.pruners[0])
+    return Pair(engine, offer.sampler(sampler), offer.pruner(sampler, pruner))
 
 
 def _known(name: str, known: Sequence[str]) -> str:

@@ -15,13 +15,27 @@ PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "none")
 
 @dataclass(frozen=True)
 class Offer:
-    """The samplers and pruners of an engine; the first of each is what it takes unless another is asked for."""
+    """The samplers and pruners of an engine; the first of each is what it takes unless another is asked for.
+
+    Args:
+        own_pruning: samplers that stop trials themselves, and take no pruner but `none`.
+    """
 
     samplers: Sequence[str]
     pruners: Sequence[str]
+    own_pruning: Collection[str] = ()
+
+    def sampler(self, asked: str | None) -> str:
+        return asked or self.samplers[0]
+
+    def pruner(self, sampler: str | None, asked: str | None) -> str:
+        return asked or ("none" if self.sampler(sampler) in self.own_pruning else self.pruners[0])
 
 
-ENGINES = {"optuna": Offer(SAMPLERS, PRUNERS)}
+ENGINES = {
+    "optuna": Offer(SAMPLERS, PRUNERS),
+    "keras-tuner": Offer(("bayesian", "hyperband", "random", "grid"), PRUNERS, own_pruning=("hyperband",)),
+}
 JOINS = ("optuna",)  # engines that several processes can run on one study
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_SEEDS = 5
@@ -96,12 +110,22 @@ class Options:
         of_engine = f" with engine {self.engine}"
         self._check("sampler", ENGINES[self.engine].samplers, of_engine)
         self._check("pruner", ENGINES[self.engine].pruners, of_engine)
+        check_pruner(self.engine, self.sampler, self.pruner)
 
     def _check(self, name: str, names: Collection[str], where: str = "") -> None:
         value = getattr(self, name)
         if value is not None and value not in names:
             hint = did_you_mean(str(value), names)
             raise UsageError(f"{name} must be one of {', '.join(names)}{where}, not {value!r}.{hint}")
+
+
+def check_pruner(engine: str, sampler: str | None, pruner: str | None) -> None:
+    """Raise UsageError where a sampler that stops trials itself is given a pruner."""
+    if sampler in ENGINES[engine].own_pruning and pruner not in (None, "none"):
+        raise UsageError(
+            f"Sampler {sampler} with engine {engine} stops trials itself, so that it takes no pruner {pruner!r}. "
+            "Leave --pruner out, or use another sampler."
+        )
 
 
 def home_of(given: str | Path | None) -> Path:

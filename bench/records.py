@@ -30,6 +30,9 @@ class Phases:
     def total(self) -> float:
         return self.build + self.trace + self.train + self.eval + self.wait
 
+    def __add__(self, later: Phases) -> Phases:
+        return Phases(**{name: value + getattr(later, name) for name, value in asdict(self).items()})
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -59,6 +62,11 @@ class Trial:
     elapsed: float | None = None
     confusion: Cells | None = None
     losses: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def paused(self) -> bool:
+        """It waits at a rung, its state saved; only then does a running trial have samples."""
+        return self.state == "running" and self.samples > 0
 
     @property
     def rungs(self) -> tuple[tuple[int, float], ...]:
@@ -128,7 +136,16 @@ class Paused:
     worker: int
 
 
-Event = Started | Reported | Progressed | Finished | Paused | WorkerChanged
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A trial was paused at a rung, its state saved, until it is continued or dropped. `trial` is what it is so far."""
+
+    number: int
+    worker: int
+    trial: Trial
+
+
+Event = Started | Reported | Progressed | Finished | Paused | Shelved | WorkerChanged
 Subscriber = Callable[[Event], None]
 
 

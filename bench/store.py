@@ -33,7 +33,7 @@ from bench.disk import is_full
 from bench.errors import BenchError, MissingPackage, RecordError, UsageError
 from bench.leases import Leases, make_table
 from bench.patience import Patience, is_gone, reported
-from bench.records import Event, Finished, Paused, Phases, Reported, Started, State, Trial
+from bench.records import Event, Finished, Paused, Phases, Reported, Shelved, Started, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
 from bench.urls import shown, with_driver, without_passwords
 
@@ -67,6 +67,7 @@ class Store:
 
     def __init__(self, home: Path, url: str | None = None, make: bool = True) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.home = home
         path = home / "bench.db"
         if make:
             home.mkdir(parents=True, exist_ok=True)
@@ -408,6 +409,8 @@ class Writer:
         elif isinstance(event, Paused):
             # A clean stop is no attempt: the trial is run again as if for the first time.
             self._attributes(event.number, {"attempts": 0})
+        elif isinstance(event, Shelved):
+            self._record(event.trial)
         elif isinstance(event, Finished):
             self._finish(event.trial)
 
@@ -448,16 +451,19 @@ class Writer:
         before = json.loads(self._storage.get_trial_user_attrs(trial_id).get(ATTRIBUTE, "{}"))
         self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, json.dumps({**before, **changes}))
 
-    def _finish(self, trial: Trial) -> None:
+    def _record(self, trial: Trial) -> None:
         self._known(trial.number)  # what another process left may be over here without having begun
-        trial_id = self._ids[trial.number]
         for samples, val_accuracy in trial.curve:
             self._step(trial.number, samples, val_accuracy)
         record = trial.to_json()
         for kept_elsewhere in ("number", "state", "curve"):
             del record[kept_elsewhere]
         failpoints.reach("store: before a record")
-        self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, json.dumps(record))
+        self._storage.set_trial_user_attr(self._ids[trial.number], ATTRIBUTE, json.dumps(record))
+
+    def _finish(self, trial: Trial) -> None:
+        trial_id = self._ids[trial.number]
+        self._record(trial)
         failpoints.reach("store: before a state")
         values = [trial.val_accuracy] if trial.state != "failed" and trial.val_accuracy is not None else None
         self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)

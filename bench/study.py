@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -19,12 +20,13 @@ from bench.engines.company import Alone, Company, Joined
 from bench.engines.local import ATTEMPTS, Plan
 from bench.errors import FamilyError, InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
+from bench.files import unique_slug
 from bench.holding import still_alone
 from bench.leases import Leases
 from bench.options import ENGINES
 from bench.patience import Patience
 from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
-from bench.space import Choice, Config, Fixed, When
+from bench.space import Config
 from bench.store import Store
 from bench.training.budget import epoch_marks
 from bench.workers.messages import Lost, Probe, Probed, Ready, Size, Sized
@@ -119,7 +121,8 @@ def search(
         pool: called only when there is something to train.
         wait_for_room: called when a disk is full; returns when a write is worth another try.
         leases: this process's part in the study where other machines can reach it.
-        say: gets a line when the storage goes away, comes back, or a trial changes hands.
+        say: gets what a user should know before the first trial, and when the storage goes away, comes back, or a trial
+            changes hands.
 
     Raises:
         FrozenStudy: the study exists with other settings.
@@ -139,13 +142,15 @@ def search(
     else:
         # What the sampler needs and lacks shall not be learned after a study was frozen with it.
         offer = ENGINES[request.engine]
-        assembly.check(
-            request.engine, request.family, request.sampler or offer.samplers[0], request.pruner or offer.pruners[0]
-        )
+        pruner = offer.pruner(request.sampler, request.pruner)
+        assembly.check(request.engine, request.family, offer.sampler(request.sampler), pruner)
     started = pool()
     _rehearse(request.family, started, stop_asked)
     if settings is None:
         settings = _made(request, sealed, started, store, subscribers, leases, stop_asked)
+    hint = assembly.advice(request.engine, request.family, settings["sampler"], request.target)
+    if hint:
+        say(hint)
     began, spent = time.monotonic(), store.seconds(request.study)
     patience = Patience(say, stop_asked)
     writer = store.writer(request.study, request.family.space, wait_for_room, patience, request.join)
@@ -165,7 +170,8 @@ def search(
         company = Alone(stored)
     store.begin_session(request.study, 0 if request.join else len(started))
     try:
-        done = _drive(request, sealed, stored, settings, started, hear, stop_asked, spent, company)
+        states = store.home / "states" / unique_slug(request.study)
+        done = _drive(request, sealed, stored, settings, started, hear, stop_asked, spent, company, states)
     finally:
         store.set_seconds(request.study, spent + time.monotonic() - began)
     after = outcome(store, request.study, request.target)
@@ -189,10 +195,11 @@ def _drive(
     stop_asked: Callable[[], bool],
     spent: float,
     company: Company,
+    states: Path,
 ) -> bool:
     """Whether there is nothing left to try; see `bench.engines.assembly.Driver`."""
     family = request.family
-    longest = longest_epochs(family)
+    longest = assembly.longest_epochs(family)
     plan = Plan(
         pack(family),
         settings["seed"],
@@ -205,6 +212,7 @@ def _drive(
         longest,
         epoch_marks(sealed.n_train, longest) if request.every_epoch else None,
         frozen.code_of(family),
+        states,
     )
     return assembly.driver(settings, family, plan, pool, partial(_tell, subscribers), stop_asked, company).run(stored)
 
@@ -240,17 +248,6 @@ def _made(
     return settings
 
 
-def longest_epochs(family: Family) -> float:
-    """The most epochs that the space allows."""
-    declared = family.space.domains.get("epochs")
-    domain = declared.domain if isinstance(declared, When) else declared
-    if isinstance(domain, Fixed):
-        return float(domain.value)
-    if isinstance(domain, Choice):
-        return max(float(option) for option in domain.options)
-    return float(domain.high) if domain is not None else 1.0
-
-
 def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequence[Subscriber]) -> dict[str, Any]:
     precision = request.precision or "auto"
     return {
@@ -267,8 +264,8 @@ def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequenc
         "engine": request.engine,
         "space": request.family.space.describe(),
         "seed": request.seed if request.seed is not None else 0,
-        "sampler": request.sampler or ENGINES[request.engine].samplers[0],
-        "pruner": request.pruner or ENGINES[request.engine].pruners[0],
+        "sampler": ENGINES[request.engine].sampler(request.sampler),
+        "pruner": ENGINES[request.engine].pruner(request.sampler, request.pruner),
         "precision": measured_precision(pool, subscribers) if precision == "auto" else precision,
         "purpose": request.purpose,
         **_code(request.family),

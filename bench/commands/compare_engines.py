@@ -117,8 +117,7 @@ def _check(family: Family, pairs: list[Pair], budget: int) -> None:
     Raises:
         UsageError: an engine cannot do what is asked, or the budget ends before one trial might.
     """
-    from bench.engines.assembly import check
-    from bench.study import longest_epochs
+    from bench.engines.assembly import check, longest_epochs
 
     longest = longest_epochs(family)
     if budget < longest:
@@ -231,7 +230,7 @@ def _search(
 
 def _least(session: Session, family: Family) -> int:
     """The fewest samples that a trial uses which does not fail."""
-    from bench.study import longest_epochs
+    from bench.engines.assembly import longest_epochs
     from bench.training.budget import rungs
 
     images = session.sealed.n_train

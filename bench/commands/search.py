@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.common import console, print_json, waiting
 from bench.commands.options import add_accept, add_seeds, add_study, add_workers, duration, pair, positive, whole
 from bench.commands.running import asked, families_of, run_and_print
-from bench.options import ENGINES, PRECISIONS, PRUNERS, SAMPLERS
+from bench.options import ENGINES, PRECISIONS
 
 if TYPE_CHECKING:
     from bench.chain import Session
@@ -30,8 +31,10 @@ def arguments(search: argparse.ArgumentParser) -> None:
     add_study(search)
     search.add_argument("--trials", type=positive, default=50, metavar="N", help="reach N finished trials (50)")
     search.add_argument("--engine", choices=ENGINES, default="optuna", help="who proposes trials (optuna)")
-    search.add_argument("--sampler", choices=SAMPLERS, metavar="SAMPLER", help=f"{', '.join(SAMPLERS)} (default: tpe)")
-    search.add_argument("--pruner", choices=PRUNERS, metavar="PRUNER", help=f"{', '.join(PRUNERS)} (default: asha)")
+    for what in ("sampler", "pruner"):
+        offered = {engine: getattr(offer, f"{what}s") for engine, offer in ENGINES.items()}
+        every = dict.fromkeys(name for names in offered.values() for name in names)
+        search.add_argument(f"--{what}", choices=every, metavar=what.upper(), help=_by_engine(offered))
     search.add_argument("--precision", choices=PRECISIONS, help="default: auto, by measurement")
     search.add_argument("--seed", type=whole, metavar="S", help="the study's seed (0)")
     search.add_argument(
@@ -64,6 +67,17 @@ def arguments(search: argparse.ArgumentParser) -> None:
     search.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it would take, and run nothing"
     )
+
+
+def _by_engine(offered: Mapping[str, Sequence[str]]) -> str:
+    """What each engine offers; engines that offer the same are named together."""
+    engines: dict[tuple[str, ...], list[str]] = {}
+    for engine, names in offered.items():
+        engines.setdefault(tuple(names), []).append(engine)
+    parts = [f"{', '.join(names)} (default: {names[0]})" for names in engines]
+    if len(parts) == 1:
+        return parts[0]
+    return "; ".join(f"{', '.join(who)}: {part}" for who, part in zip(engines.values(), parts, strict=True))
 
 
 def run(options: argparse.Namespace) -> None:
@@ -105,7 +119,8 @@ def _plan(options: argparse.Namespace, session: Session, family: Family, wait: W
     precision = settings["precision"] if settings else options.precision or "auto"
     if precision == "auto":
         precision = measured_precision(session.pool())
-    pruner = settings["pruner"] if settings else options.pruner or ENGINES[options.engine].pruners[0]
+    offer = ENGINES[options.engine]
+    pruner = settings["pruner"] if settings else offer.pruner(options.sampler, options.pruner)
     left = max(options.trials - done, 0)
     seeds = 0 if options.no_final else options.seeds
     found = estimate(family, sealed, session.pool(), precision, left, seeds, pruner != "none")
@@ -123,7 +138,7 @@ def _plan(options: argparse.Namespace, session: Session, family: Family, wait: W
         "workers": len(session.pool()),
         "device": session.pool().device_of(0),
         "frozen": {
-            "sampler": settings["sampler"] if settings else options.sampler or ENGINES[options.engine].samplers[0],
+            "sampler": settings["sampler"] if settings else offer.sampler(options.sampler),
             "pruner": pruner,
             "precision": precision,
             "seed": settings["seed"] if settings else options.seed or 0,

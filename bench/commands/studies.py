@@ -117,7 +117,8 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
         with hold(store, options.home, name):
             for final in finals:
                 shutil.rmtree(results.folder(options.home, final.dataset, final.family, final.id))
-            shutil.rmtree(options.home / "work" / unique_slug(name), ignore_errors=True)
+            for kept in ("work", "states"):
+                shutil.rmtree(options.home / kept / unique_slug(name), ignore_errors=True)
             store.remove(name)
         left = len(named) - len(finals)
         more = f" Finals under its name that are not of this study stay: {left}." if left else ""

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from bench.engines import hyperband, kerastuner
 from bench.engines.company import Company
+from bench.engines.hyperband import Hyperband
 from bench.engines.interface import Proposer, Stopper
 from bench.engines.local import LocalDriver, Plan
+from bench.engines.oracle import OracleProposer
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
 from bench.family import Family
+from bench.options import check_pruner
 from bench.records import Event, Trial
+from bench.space import Choice, Fixed, When
 from bench.training.budget import rungs
 from bench.workers.pool import Pool
 
@@ -28,7 +33,31 @@ def check(engine: str, family: Family, sampler: str, pruner: str) -> None:
     Raises:
         UsageError, MissingPackage, SpaceError: with what there is instead.
     """
-    OptunaProposer(family.space, sampler, 0)
+    check_pruner(engine, sampler, pruner)
+    if engine == "keras-tuner":
+        kerastuner.check()
+        if sampler == "hyperband":
+            hyperband.check_epochs(family.space, longest_epochs(family))
+    else:
+        OptunaProposer(family.space, sampler, 0)
+
+
+def advice(engine: str, family: Family, sampler: str, target: int) -> str | None:
+    """What of the target does not suit the sampler, to be said before the first trial; None where all of it does."""
+    if engine == "keras-tuner" and sampler == "hyperband":
+        return hyperband.advice(longest_epochs(family), target, family.reference is not None)
+    return None
+
+
+def longest_epochs(family: Family) -> float:
+    """The most epochs that the space allows."""
+    declared = family.space.domains.get("epochs")
+    domain = declared.domain if isinstance(declared, When) else declared
+    if isinstance(domain, Fixed):
+        return float(domain.value)
+    if isinstance(domain, Choice):
+        return max(float(option) for option in domain.options)
+    return float(domain.high) if domain is not None else 1.0
 
 
 def driver(
@@ -46,7 +75,14 @@ def driver(
     """
     marks = rungs(plan.train_images, plan.longest) if plan.marks is None else plan.marks
     reference = dict(family.reference) if family.reference else None
-    proposer: Proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference)
+    proposer: Proposer
+    if settings["sampler"] == "hyperband":
+        both = Hyperband(family.space, settings["seed"], plan.longest, plan.train_images, plan.target, reference)
+        return LocalDriver(plan, both, both, pool, emit, stop_asked)
+    if settings["engine"] == "keras-tuner":
+        proposer = OracleProposer(family.space, settings["sampler"], settings["seed"], reference)
+    else:
+        proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference)
     stopper: Stopper = OptunaStopper(
         settings["pruner"],
         first_rung=marks[0] if marks else plan.train_images,

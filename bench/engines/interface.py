@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from bench.records import Trial
 from bench.space import Config
@@ -20,11 +21,23 @@ class Exhausted(Exception):
     """The proposer has nothing left to try: the space is finite and all of it was proposed."""
 
 
+Verdict = Literal["go", "prune", "pause"]
+
+
+@dataclass(frozen=True)
+class Continue:
+    """A paused trial that goes on."""
+
+    number: int
+
+
 class Proposer(Protocol):
     """Gives configurations and hears how they went."""
 
-    def ask(self, number: int) -> Config | None:
-        """A configuration for trial `number` (they come in order), or None for 'wait until a running one is over'.
+    def ask(self, number: int) -> Config | Continue | None:
+        """A configuration for trial `number` (they come in order), or a paused trial that goes on in its place.
+
+        None: wait until a running one is over.
 
         Raises:
             Exhausted: there is nothing left.
@@ -36,15 +49,23 @@ class Proposer(Protocol):
         ...
 
     def tell(self, trial: Trial) -> None:
-        """A trial is over: complete, pruned or failed."""
+        """A trial is over: complete, pruned or failed; or, still 'running', it was paused at a rung."""
         ...
 
 
 class Stopper(Protocol):
     """Hears values at rungs."""
 
-    def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
-        """True when trial `number`, judged after `samples` nominal samples, shall stop."""
+    def marks(self, number: int) -> Sequence[int] | None:
+        """Nominal samples at which it judges trial `number` from where that stands; None for the usual rungs."""
+        ...
+
+    def judge(self, number: int, samples: int, val_accuracy: float) -> Verdict:
+        """How trial `number` goes on, judged after `samples` nominal samples."""
+        ...
+
+    def dropped(self) -> Sequence[int]:
+        """Paused trials that will not go on, each named once."""
         ...
 
     def tell(self, trial: Trial) -> None:

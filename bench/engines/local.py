@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from bench.carried import Carried
 from bench.engines.company import Alone, Company
-from bench.engines.interface import Exhausted, Proposer, Stopper, seed_of
+from bench.engines.interface import Continue, Exhausted, Proposer, Stopper, Verdict, seed_of
 from bench.errors import BenchError, FrozenStudy, NoTrialSucceeded, SealError
-from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Started, State, Trial
+from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Shelved, Started, State, Trial
 from bench.records import WorkerChanged as Changed
 from bench.space import Config, Value
 from bench.training.budget import losses_by_mark, rungs
@@ -34,6 +36,7 @@ class Plan:
         code: `Family.code` of the family, or None where changes of its file are not looked for.
         longest: the most epochs that the space allows.
         marks: nominal samples at which every trial is judged; None for the rungs of `bench.training.budget`.
+        states: folder for the states of paused trials; None where no stopper pauses any.
     """
 
     family: Carried
@@ -47,6 +50,7 @@ class Plan:
     longest: float = 1.0
     marks: Sequence[int] | None = None
     code: str | None = None
+    states: Path | None = None
 
 
 @dataclass
@@ -60,6 +64,7 @@ class _Running:
     curve: list[tuple[int, float]] = field(default_factory=list)
     stopping: Reason | None = None
     kill_at: float | None = None
+    before: Trial | None = None  # as it was when it was paused
 
 
 class LocalDriver:
@@ -85,6 +90,7 @@ class LocalDriver:
         self._pool, self._emit, self._stop_asked = pool, emit, stop_asked
         self._running: dict[int, _Running] = {}  # by worker
         self._again: list[Trial] = []
+        self._shelved: dict[int, Trial] = {}
         self._company = company
         self._over: set[int] = set()
         self._judged: set[tuple[int, int]] = set()  # (trial, rung)
@@ -111,7 +117,9 @@ class LocalDriver:
             if news is not None:
                 self._take_in(news)
             for trial in company.left(len(self._pool.idle) - len(self._again)):
-                if trial.attempts >= ATTEMPTS:
+                if trial.paused:
+                    self._shelved[trial.number] = trial
+                elif trial.attempts >= ATTEMPTS:
                     self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
                 else:
                     self._again.append(trial)
@@ -120,6 +128,8 @@ class LocalDriver:
                 self._pause()
                 return False
             self._start(company)
+            for number in self._stopper.dropped():
+                self._finish(replace(self._shelved.pop(number), state="pruned"))
             for worker, message in self._pool.poll(0.2):
                 self._hear(worker, message)
             self._watch()
@@ -140,11 +150,12 @@ class LocalDriver:
         for trial in trials:
             for samples, val_accuracy in trial.rungs:
                 if (trial.number, samples) not in self._judged:
-                    self._prune(trial.number, samples, val_accuracy)
+                    self._judge(trial.number, samples, val_accuracy)
             if trial.state != "running" and trial.number not in self._over:
                 self._stopper.tell(trial)
                 self._over.add(trial.number)
                 self._alike = self._alike if trial.reason == "error" else None
+                self._forget(trial.number)
 
     def _spent(self, company: Company) -> bool:
         """Whether there is nothing left to propose and nothing that runs."""
@@ -153,28 +164,48 @@ class LocalDriver:
     # --- giving out work
 
     def _start(self, company: Company) -> None:
+        continued: list[int] = []
+
+        def propose(number: int) -> Config | None:
+            answer = self._proposer.ask(number)
+            if isinstance(answer, Continue):  # an old trial, so that no number is begun
+                continued.append(answer.number)
+                return None
+            return answer
+
         for worker in self._pool.idle:
             if self._again:
                 trial = self._again.pop(0)
                 self._submit(worker, trial.number, dict(trial.params), trial.attempts + 1)
             elif not self._exhausted and len(self._over) + len(self._running) < self._plan.target:
                 try:
-                    begun = company.begin(self._proposer.ask)
+                    begun = company.begin(propose)
                 except Exhausted:
                     self._exhausted = True
                     return
-                if begun is None:
+                if continued:
+                    number = continued.pop()
+                    self._submit(worker, number, dict(self._shelved[number].params), 1)
+                elif begun is None:
                     return
-                self._submit(worker, *begun, 1)
+                else:
+                    self._submit(worker, *begun, 1)
 
     def _submit(self, worker: int, number: int, params: Config, attempts: int) -> None:
         plan = self._plan
         seed = seed_of(plan.seed, number, "train")
         epochs = float(params.get("epochs", 1))
-        self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic())
+        before = self._shelved.pop(number, None)
+        curve = [point for point in before.curve if point[0] <= before.samples] if before else []
+        self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic(), curve, before=before)
         self._emit(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
-        marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
-        job = Job(number, plan.family, params, seed, plan.precision, tuple(marks), code=plan.code)
+        marks = self._stopper.marks(number)
+        if marks is None:
+            marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
+        job = Job(
+            number, plan.family, params, seed, plan.precision, tuple(marks), code=plan.code,
+            state=self._state_of(number), resume=before is not None,
+        )  # fmt: skip
         self._pool.submit(worker, job)
 
     # --- hearing
@@ -196,8 +227,8 @@ class LocalDriver:
         elif isinstance(message, AtRung):
             run.curve.append((message.samples, message.val_accuracy))
             self._emit(Reported(run.number, worker, message.samples, message.val_accuracy))
-            stop = self._prune(run.number, message.samples, message.val_accuracy)
-            self._pool.send(worker, Decide(run.number, "prune" if stop else "go"))
+            verdict = self._judge(run.number, message.samples, message.val_accuracy)
+            self._pool.send(worker, Decide(run.number, verdict))
         elif isinstance(message, Done):
             self._done(run, message)
 
@@ -209,9 +240,9 @@ class LocalDriver:
         del self._running[run.worker]
         return False
 
-    def _prune(self, number: int, samples: int, val_accuracy: float) -> bool:
+    def _judge(self, number: int, samples: int, val_accuracy: float) -> Verdict:
         self._judged.add((number, samples))
-        return self._stopper.prune(number, samples, val_accuracy)
+        return self._stopper.judge(number, samples, val_accuracy)
 
     def _done(self, run: _Running, done: Done) -> None:
         del self._running[run.worker]
@@ -226,15 +257,24 @@ class LocalDriver:
         if done.reason == "broke the seal":
             # Recorded like any failure, then the search ends: a family that reads sealed data is no candidate.
             self._broken = SealError(done.detail or "")
-        state: State = done.verdict
-        self._finish(
-            Trial(
-                run.number, state, run.params, done.val_accuracy, done.samples, done.seconds, run.worker,
-                done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
-                confusion=done.confusion,
-                losses=losses_by_mark(done.losses, [samples for samples, _ in curve]),
-            )
+        state: State = "running" if done.verdict == "paused" else done.verdict
+        # What was run again from its start replaces what it had when it was paused.
+        before = run.before if done.since else None
+        known = before.losses if before else ()
+        marks = [samples for samples, _ in curve if not known or samples > known[-1][0]]
+        trial = Trial(
+            run.number, state, run.params, done.val_accuracy, done.samples,
+            before.seconds + done.seconds if before else done.seconds, run.worker,
+            done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
+            confusion=done.confusion,
+            losses=(*known, *losses_by_mark(done.losses, marks, done.since)),
         )  # fmt: skip
+        if done.verdict == "paused":
+            self._shelved[run.number] = trial
+            self._proposer.tell(trial)
+            self._emit(Shelved(run.number, run.worker, trial))
+        else:
+            self._finish(trial)
 
     def _lost(self, run: _Running, lost: Lost) -> None:
         del self._running[run.worker]
@@ -242,6 +282,8 @@ class LocalDriver:
         trial = Trial(run.number, "running", run.params, worker=run.worker, seed=run.seed, attempts=run.attempts)
         if run.attempts < ATTEMPTS and not timed_out:
             self._again.append(trial)
+            if run.before is not None:
+                self._shelved[run.number] = run.before
         else:
             self._finish(_failed(trial, "timed out" if timed_out else lost.reason, lost.detail, run))
 
@@ -251,10 +293,22 @@ class LocalDriver:
         self._stopper.tell(trial)
         self._over.add(trial.number)
         self._emit(Finished(trial))
+        self._forget(trial.number)
         if trial.reason != "error":
             self._alike = None
         elif self._alike is not None:
             self._alike.append(trial.detail or "error")
+
+    def _state_of(self, number: int) -> Path | None:
+        return self._plan.states / f"{number}.npz" if self._plan.states else None
+
+    def _forget(self, number: int) -> None:
+        """A trial that is over needs no state."""
+        state = self._state_of(number)
+        if state is not None:
+            state.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # others wait, or there never was one
+                state.parent.rmdir()
 
     # --- time
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import optuna
 from optuna.trial import TrialState
 
+from bench.engines.interface import Verdict
 from bench.errors import UsageError, did_you_mean
 from bench.records import Trial
 from bench.training.budget import REDUCTION
@@ -61,6 +62,15 @@ class OptunaStopper:
         self._heard: set[tuple[int, int]] = set()
         self._quota_at = first_rung if pruner == "asha" else None
         self._judged: dict[int, tuple[float, bool]] = {}  # trial -> value at the first rung, whether it went on
+
+    def marks(self, number: int) -> None:
+        return None
+
+    def judge(self, number: int, samples: int, val_accuracy: float) -> Verdict:
+        return "prune" if self.prune(number, samples, val_accuracy) else "go"
+
+    def dropped(self) -> tuple[int, ...]:
+        return ()
 
     def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
         trial = self._trial(number)

@@ -308,8 +308,25 @@ def _leftovers(home: Path) -> Iterator[Problem]:
     for folder in sorted((home / "work").glob("*")):
         if lock.holder(home, folder.name) is None:
             yield Problem(str(folder), "models of a final that was killed", "removed", partial(shutil.rmtree, folder))
+    yield from _states(home)
     for path in lock.stale(home):
         yield Problem(str(path), "names a process that is gone", "removed", path.unlink)
+
+
+def _states(home: Path) -> Iterator[Problem]:
+    """States of paused trials that are over; those of studies in another storage are not looked at."""
+    folders = sorted((home / "states").glob("*"))
+    if not folders or not (home / "bench.db").exists():
+        return
+    with suppress(BenchError, OSError), closing(Store(home)) as store:  # a broken storage was reported
+        for study in store.studies():
+            folder = home / "states" / unique_slug(study)
+            if folder not in folders or lock.holder(home, study) is not None:
+                continue
+            paused = {f"{trial.number}.npz" for trial in store.trials(study) if trial.state == "running"}
+            for path in sorted(folder.glob("*.npz")):
+                if path.name not in paused:
+                    yield Problem(str(path), "the state of a trial that is over", "removed", path.unlink)
 
 
 def to_json(found: list[tuple[str, list[Problem]]], repaired: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.records import Event, Finished, Paused, Progressed, Reported, Started, Trial, WorkerChanged
+from bench.records import Event, Finished, Paused, Progressed, Reported, Shelved, Started, Trial, WorkerChanged
 from bench.space import Value
 from bench.terminal.sparkline import height
 
@@ -119,7 +119,7 @@ class Board:
             self._scale(event.val_accuracy)
         elif isinstance(event, Progressed):
             self.progress(event.worker, event.samples, event.loss)
-        elif isinstance(event, Paused):
+        elif isinstance(event, (Paused, Shelved)):
             run.state, run.ended = "paused", self.clock()
 
     def progress(self, worker: int, samples: int, loss: float | None) -> None:

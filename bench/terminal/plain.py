@@ -10,7 +10,7 @@ from typing import Self
 
 from rich.console import Console
 
-from bench.records import Event, Finished, Paused, Started, Trial, WorkerChanged
+from bench.records import Event, Finished, Paused, Shelved, Started, Trial, WorkerChanged
 from bench.terminal.sparkline import duration, one_line, parameters
 
 
@@ -73,7 +73,7 @@ class PlainScreen(QuietScreen):
             self.message(trial_line(event.trial, self._unit))
         elif isinstance(event, Started) and event.attempts > 1:
             self.message(f"{self._unit} {event.number} again, attempt {event.attempts}  worker {event.worker}")
-        elif isinstance(event, Paused):
+        elif isinstance(event, (Paused, Shelved)):
             self.message(f"{self._unit} {event.number} paused  worker {event.worker}")
         elif isinstance(event, WorkerChanged) and event.state == "lost":
             self.message(f"worker {event.worker} lost: {event.detail}")

@@ -35,13 +35,15 @@ def epoch_marks(train_images: int, epochs: float) -> list[int]:
     return [train_images * epoch for epoch in range(1, math.ceil(epochs))]
 
 
-def losses_by_mark(calls: Sequence[tuple[int, float]], marks: Sequence[int]) -> tuple[tuple[int, float], ...]:
-    """(mark, mean loss since the mark before) from (samples so far, mean loss) of every graph call.
+def losses_by_mark(
+    calls: Sequence[tuple[int, float]], marks: Sequence[int], since: int = 0
+) -> tuple[tuple[int, float], ...]:
+    """(mark, mean loss since the mark before) from (samples so far, mean loss) of every graph call after `since`.
 
     The call that reaches a mark is the last before the judgement there; no call goes on over it.
     """
     found, waiting = [], list(marks)
-    total, begun, before = 0.0, 0, 0
+    total, begun, before = 0.0, since, since
     for samples, loss in calls:
         total += loss * (samples - before)
         before = samples

@@ -38,6 +38,8 @@ class Job:
         retrain: train on train + validation, without any evaluation.
         save_to: where the model goes at the end, or None.
         code: `Family.code` as the parent knows it; None does not check.
+        state: where a pause saves the run, or None where none is asked for.
+        resume: go on from `state`; from the start where that is lost.
     """
 
     number: int
@@ -49,6 +51,8 @@ class Job:
     retrain: bool = False
     save_to: Path | None = None
     code: str | None = None
+    state: Path | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,10 @@ class Sized:
 
 @dataclass(frozen=True)
 class Decide:
-    """The answer to `AtRung` (go or prune), or at any time 'stop' with the reason that the record gets."""
+    """The answer to `AtRung` (go, prune or pause), or at any time 'stop' with the reason that the record gets."""
 
     number: int
-    verdict: Literal["go", "prune", "stop"]
+    verdict: Literal["go", "prune", "pause", "stop"]
     reason: Reason | None = None
 
 
@@ -120,10 +124,13 @@ class AtRung:
 
 @dataclass(frozen=True)
 class Done:
-    """A run is over. `verdict` is complete, pruned, stopped or failed; stopped with a `detail`: nothing can go on."""
+    """A run is over, or paused and saved. Stopped with a `detail`: nothing can go on.
+
+    `since` is where it began: samples of the state that it went on from, 0 from the start.
+    """
 
     number: int
-    verdict: Literal["complete", "pruned", "stopped", "failed"]
+    verdict: Literal["complete", "pruned", "paused", "stopped", "failed"]
     val_accuracy: float | None
     samples: int
     seconds: Phases
@@ -133,6 +140,7 @@ class Done:
     detail: str | None = None
     losses: tuple[tuple[int, float], ...] = ()
     confusion: Cells | None = None
+    since: int = 0
 
 
 @dataclass(frozen=True)

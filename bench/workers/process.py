@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data import guard
 from bench.disk import patiently
-from bench.errors import FrozenStudy, InputError, Interrupted, SealError
+from bench.errors import FrozenStudy, InputError, Interrupted, RecordError, SealError
 from bench.family import in_a_line, line_of
 from bench.records import Phases
 from bench.workers.messages import (
@@ -195,6 +196,7 @@ class _Run:
         self._val_accuracy: float | None = None
         self._losses: list[tuple[int, float]] = []
         self._said = 0.0
+        self._since = 0  # samples
 
     def train(self, data: Data, family: Any) -> Done:
         from bench.training.budget import judged_on
@@ -205,6 +207,8 @@ class _Run:
         self._trainer = trainer = make_trainer(family, job.config, data, job.seed, job.precision)
         if job.retrain:
             return self._retrain(trainer)
+        if job.resume:
+            self._load(trainer)
         for rung in job.rungs:
             trainer.advance(rung, self._progress)
             self._val_accuracy = trainer.val_accuracy(judged_on(rung, len(data.x), len(data.val_x)))
@@ -216,6 +220,9 @@ class _Run:
                 raise Stopped
             if verdict == "prune":
                 return self.done("pruned")
+            if verdict == "pause":
+                self._save(trainer.save_state, job.state)
+                return self.done("paused")
         trainer.advance(trainer.total_samples, self._progress)
         self._val_accuracy = trainer.val_accuracy()
         return self.done("complete")
@@ -229,11 +236,21 @@ class _Run:
             trainer.advance(trainer.total_samples, self._progress)
         except Diverged as error:
             detail = f"diverged: {error}"
-        assert self._job.save_to is not None
-        path = self._job.save_to
-        path.parent.mkdir(parents=True, exist_ok=True)
-        patiently(path.parent, print, lambda: trainer.save(path), lambda: self._worker.stop_asked)
+        self._save(trainer.save, self._job.save_to)
         return self.done("complete", detail=detail)
+
+    def _save(self, save: Callable[[Path], None], path: Path | None) -> None:
+        assert path is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        patiently(path.parent, print, lambda: save(path), lambda: self._worker.stop_asked)
+
+    def _load(self, trainer: Trainer) -> None:
+        assert self._job.state is not None
+        try:
+            trainer.load_state(self._job.state)
+            self._since = trainer.samples
+        except RecordError as error:
+            print(f"{error} Trial {self._job.number} is run again from its start.", flush=True)
 
     def _progress(self, samples: int, loss: float) -> None:
         from bench.training.interface import Stopped
@@ -269,6 +286,7 @@ class _Run:
             detail,
             tuple(self._losses),
             trainer.confusion() if trainer and verdict != "failed" else None,
+            self._since,
         )
 
 
