@@ -75,7 +75,10 @@ class Session:
         from bench.workers.pool import Pool
 
         if self._pool is None:
-            where = places(self.options.workers, self.options.gpus, self.options.per_gpu)
+            own = self.options.resources
+            if own.ray_address is not None:
+                own = replace(own, workers=None, gpus=None)  # what is asked for is asked of the cluster
+            where = places(own.workers, own.gpus, own.per_gpu)
             source = self.sealed.source.get("path")
             # The source, and the copies that a habit would find: keras.datasets.mnist.load_data(), load_digits().
             copies = [*([Path(source)] if source else []), *copies_of(self.sealed.name, self.options.data_dir)]
@@ -203,6 +206,7 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
         options.trial_timeout,
         tuple(options.accept),
         join=options.join,
+        resources=options.resources,
     )
     return search_on_screen(session, request, screen, stop, leases)
 

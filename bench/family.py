@@ -147,14 +147,22 @@ def load_file(path: Path) -> Family:
 
 def fingerprint_of(path: Path) -> str:
     """SHA-256 (hex) of a Python file and of the files beside it that it imports, and those in turn."""
-    digest, seen, left = hashlib.sha256(), {path}, [path]
-    while left:
-        text = left.pop(0).read_bytes()
+    digest = hashlib.sha256()
+    for text in texts_of(path).values():
         digest.update(hashlib.sha256(text).digest())
-        beside = {file for name in _imported(text) if (file := path.with_name(f"{name}.py")).is_file()}
-        left += sorted(beside - seen)
-        seen |= beside
     return digest.hexdigest()
+
+
+def texts_of(path: Path) -> dict[Path, bytes]:
+    """A Python file and the files beside it that it imports, and those in turn -> what stands in each."""
+    found, left = {path: b""}, [path]
+    while left:
+        file = left.pop(0)
+        found[file] = file.read_bytes()
+        beside = {one for name in _imported(found[file]) if (one := path.with_name(f"{name}.py")).is_file()}
+        left += (new := sorted(beside - found.keys()))
+        found.update(dict.fromkeys(new, b""))
+    return found
 
 
 def _imported(text: bytes) -> set[str]:

@@ -32,14 +32,26 @@ class Offer:
         return asked or ("none" if self.sampler(sampler) in self.own_pruning else self.pruners[0])
 
 
+RAY_PRUNERS = ("asha", "hyperband", "median", "none", "pbt")
 ENGINES = {
     "optuna": Offer(SAMPLERS, PRUNERS),
+    "ray": Offer(SAMPLERS, RAY_PRUNERS),
     "keras-tuner": Offer(("bayesian", "hyperband", "random", "grid"), PRUNERS, own_pruning=("hyperband",)),
 }
 JOINS = ("optuna",)  # engines that several processes can run on one study
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_SEEDS = 5
 HARMLESS = ("versions", "source")  # may be accepted, where the user knows that the models are what they were
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a search may take of a machine or of a cluster; see `Options`."""
+
+    workers: int | None = None
+    gpus: Sequence[str] | None = None
+    per_gpu: int = 1
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,7 @@ class Options:
         workers: training processes, None for one a core.
         gpus: indices of the GPUs to use, None for all of them.
         per_gpu: workers that share a GPU.
+        ray_address: of a Ray cluster that runs already; None for one of this machine. For engine ray.
         timeout, trial_timeout: seconds.
         seeds: runs of the winner.
         accept: those of HARMLESS that may differ from the study's.
@@ -81,6 +94,7 @@ class Options:
     workers: int | None = None
     gpus: Sequence[str] | None = None
     per_gpu: int = 1
+    ray_address: str | None = None
     timeout: float | None = None
     trial_timeout: float | None = None
     seeds: int = DEFAULT_SEEDS
@@ -107,6 +121,10 @@ class Options:
                 "Leave join out, or the engine."
             )
         self._check("precision", PRECISIONS)
+        if self.ray_address is not None and self.engine != "ray":
+            raise UsageError(
+                f"ray_address {self.ray_address!r} is for engine ray, not {self.engine}. Leave one of them out."
+            )
         of_engine = f" with engine {self.engine}"
         self._check("sampler", ENGINES[self.engine].samplers, of_engine)
         self._check("pruner", ENGINES[self.engine].pruners, of_engine)
@@ -117,6 +135,10 @@ class Options:
         if value is not None and value not in names:
             hint = did_you_mean(str(value), names)
             raise UsageError(f"{name} must be one of {', '.join(names)}{where}, not {value!r}.{hint}")
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(self.workers, self.gpus, self.per_gpu, self.ray_address)
 
 
 def check_pruner(engine: str, sampler: str | None, pruner: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from bench.family import Family
 from bench.files import unique_slug
 from bench.holding import still_alone
 from bench.leases import Leases
-from bench.options import ENGINES
+from bench.options import ENGINES, Resources
 from bench.patience import Patience
 from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
 from bench.space import Config
@@ -58,6 +58,7 @@ class Request:
     purpose: str = WINNER
     every_epoch: bool = False
     join: bool = False
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,8 @@ def search(
     else:
         # What the sampler needs and lacks shall not be learned after a study was frozen with it.
         offer = ENGINES[request.engine]
-        pruner = offer.pruner(request.sampler, request.pruner)
-        assembly.check(request.engine, request.family, offer.sampler(request.sampler), pruner)
+        sampler, pruner = offer.sampler(request.sampler), offer.pruner(request.sampler, request.pruner)
+        assembly.check(request.engine, request.family, sampler, pruner, request.resources)
     started = pool()
     _rehearse(request.family, started, stop_asked)
     if settings is None:
@@ -214,7 +215,9 @@ def _drive(
         frozen.code_of(family),
         states,
     )
-    return assembly.driver(settings, family, plan, pool, partial(_tell, subscribers), stop_asked, company).run(stored)
+    tell = partial(_tell, subscribers)
+    resources = request.resources
+    return assembly.driver(settings, family, plan, pool, tell, stop_asked, resources, company).run(stored)
 
 
 def _tell(subscribers: Sequence[Subscriber], event: Event) -> None:

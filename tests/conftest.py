@@ -1,4 +1,7 @@
-"""Shared fixtures. Tests train on digits or synthetic arrays; MNIST is used only where it is found."""
+"""Shared fixtures: a sealed data set, and a family whose parameter says what goes wrong.
+
+Tests train on digits or synthetic arrays; MNIST is used only where it is found.
+"""
 
 import os
 from pathlib import Path
@@ -30,3 +33,70 @@ def update_golden():
         assert path.read_text() == text
 
     return check
+
+
+FAULTY = '''"""A family whose build does what its parameter says."""
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from bench.family import Family
+from bench.space import Choice, Int, SearchSpace
+
+
+def build(config, image_shape, classes):
+    import keras
+    import numpy as np
+
+    fault = config["fault"]
+    if fault == "exit":
+        os._exit(3)
+    if fault == "abort":
+        os.kill(os.getpid(), signal.SIGABRT)
+    if fault == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "memory":
+        raise MemoryError("no more of it")
+    if fault == "raise":
+        raise RuntimeError("a bug in build")
+    if fault == "spawn":
+        subprocess.Popen(["sleep", "3599"])
+    if fault == "hang":
+        time.sleep(3600)
+    if fault.startswith("open:"):
+        np.load(fault.removeprefix("open:"))
+    if fault.startswith("try:"):
+        try:
+            np.load(fault.removeprefix("try:"))
+        except Exception:
+            pass
+    if fault == "once":
+        flag = Path(os.environ["BENCH_TEST_FLAG"])
+        if not flag.exists():
+            flag.write_text("")
+            os._exit(3)
+    inputs = keras.Input(image_shape)
+    scale = float("nan") if fault == "nan" else 1.0
+    x = keras.layers.Flatten()(inputs * scale)
+    return keras.Model(inputs, keras.layers.Dense(classes)(x))
+
+
+FAMILY = Family("faulty", SearchSpace({"fault": Choice("none", "exit"), "epochs": Int(1, 100_000)}), build)
+'''
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    from bench.holdout.seal import ensure
+
+    home = tmp_path_factory.mktemp("home")
+    return ensure(home, "digits", None, lambda line: None)
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    path = tmp_path / "faulty.py"
+    path.write_text(FAULTY)
+    return path

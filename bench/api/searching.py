@@ -32,6 +32,7 @@ class _Common(TypedDict, total=False):
 
 class _Search(_Common, total=False):
     engine: str
+    ray_address: str | None
     sampler: str | None
     pruner: str | None
     precision: str | None
@@ -67,6 +68,7 @@ def search(
     study: str | None = None,
     storage: str | None = None,
     engine: str = "optuna",
+    ray_address: str | None = None,
     sampler: str | None = None,
     pruner: str | None = None,
     workers: Workers = None,
@@ -100,7 +102,8 @@ def search(
         data_dir: where data sets are looked for first; None for $BENCH_DATA_DIR.
         study: its name; None for <dataset>-<family>.
         storage: URL of another Optuna storage than <home>/bench.db.
-        engine: what proposes trials; optuna.
+        engine: what runs trials: optuna, or ray for a Ray cluster.
+        ray_address: with engine ray, a cluster that runs already, as host:port or 'auto'; None for one of this machine.
         sampler, pruner: None for tpe and asha, or for what the study has.
         workers: training processes; None or 'auto' for one a core, as far as memory goes.
         gpus: indices of the GPUs to use; None for all, an empty list for none.
@@ -139,6 +142,7 @@ def search(
         storage=storage,
         trials=trials,
         engine=engine,
+        ray_address=ray_address,
         sampler=sampler,
         pruner=pruner,
         precision=precision,

@@ -74,6 +74,14 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-gpu", type=positive, default=1, metavar="K", help="workers that share a GPU (1)")
 
 
+def add_ray_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT|auto",
+        help="with --engine ray: a cluster that runs already (default: one of this machine's own)",
+    )
+
+
 def add_seeds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=positive, default=DEFAULT_SEEDS, metavar="K", help=f"runs of the winner ({DEFAULT_SEEDS})"

@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.common import console, print_json, waiting
-from bench.commands.options import add_accept, add_seeds, add_study, add_workers, duration, pair, positive, whole
+from bench.commands.options import (
+    add_accept,
+    add_ray_address,
+    add_seeds,
+    add_study,
+    add_workers,
+    duration,
+    pair,
+    positive,
+    whole,
+)
 from bench.commands.running import asked, families_of, run_and_print
 from bench.options import ENGINES, PRECISIONS
 
@@ -30,7 +40,7 @@ def arguments(search: argparse.ArgumentParser) -> None:
     search.add_argument("families", nargs="+", metavar="FAMILY", help="a name, a path of a family file, or all")
     add_study(search)
     search.add_argument("--trials", type=positive, default=50, metavar="N", help="reach N finished trials (50)")
-    search.add_argument("--engine", choices=ENGINES, default="optuna", help="who proposes trials (optuna)")
+    search.add_argument("--engine", choices=ENGINES, default="optuna", help="who runs trials (optuna, on this machine)")
     for what in ("sampler", "pruner"):
         offered = {engine: getattr(offer, f"{what}s") for engine, offer in ENGINES.items()}
         every = dict.fromkeys(name for names in offered.values() for name in names)
@@ -62,6 +72,7 @@ def arguments(search: argparse.ArgumentParser) -> None:
     )
     add_accept(search)
     add_workers(search)
+    add_ray_address(search)
     add_seeds(search)
     search.add_argument("--no-final", action="store_true", help="stop after the search; the test set stays sealed")
     search.add_argument(

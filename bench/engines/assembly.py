@@ -8,13 +8,14 @@ from typing import Any, Protocol
 from bench.engines import hyperband, kerastuner
 from bench.engines.company import Company
 from bench.engines.hyperband import Hyperband
-from bench.engines.interface import Proposer, Stopper
+from bench.engines.interface import Proposer, Stopper, perturbed
 from bench.engines.local import LocalDriver, Plan
 from bench.engines.oracle import OracleProposer
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
+from bench.errors import UsageError
 from bench.family import Family
-from bench.options import check_pruner
+from bench.options import Resources, check_pruner
 from bench.records import Event, Trial
 from bench.space import Choice, Fixed, When
 from bench.training.budget import rungs
@@ -27,7 +28,7 @@ class Driver(Protocol):
         ...
 
 
-def check(engine: str, family: Family, sampler: str, pruner: str) -> None:
+def check(engine: str, family: Family, sampler: str, pruner: str, resources: Resources | None = None) -> None:
     """Refuse, before a study is frozen with it, what the engine cannot do or what is not installed.
 
     Raises:
@@ -40,6 +41,16 @@ def check(engine: str, family: Family, sampler: str, pruner: str) -> None:
             hyperband.check_epochs(family.space, longest_epochs(family))
     else:
         OptunaProposer(family.space, sampler, 0)
+    if pruner == "pbt" and not perturbed(family.space):
+        raise UsageError(
+            "--pruner pbt changes learning_rate, momentum, weight_decay or dropout while a trial runs, and the space "
+            f"of {family.name!r} searches none of them; give it one, or use --pruner asha."
+        )
+    if resources is not None and resources.ray_address is not None:
+        from bench.engines import cluster
+
+        with cluster.connected(resources, ()):
+            pass
 
 
 def advice(engine: str, family: Family, sampler: str, target: int) -> str | None:
@@ -67,14 +78,17 @@ def driver(
     pool: Pool,
     emit: Callable[[Event], None],
     stop_asked: Callable[[], bool],
+    resources: Resources,
     company: Company | None = None,
 ) -> Driver:
     """Args:
     settings: what the study froze; engine, sampler, pruner and seed are read here.
+    resources: what of a machine or a cluster to take, for the engines that do not run on `pool`.
     company: who else works on the study.
     """
     marks = rungs(plan.train_images, plan.longest) if plan.marks is None else plan.marks
     reference = dict(family.reference) if family.reference else None
+    spared = 0 if reference else None
     proposer: Proposer
     if settings["sampler"] == "hyperband":
         both = Hyperband(family.space, settings["seed"], plan.longest, plan.train_images, plan.target, reference)
@@ -83,10 +97,16 @@ def driver(
         proposer = OracleProposer(family.space, settings["sampler"], settings["seed"], reference)
     else:
         proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference)
+    if settings["engine"] == "ray":
+        from bench.engines.ray_driver import RayDriver
+
+        return RayDriver(
+            plan, proposer, settings["pruner"], family.space, pool, emit, stop_asked, resources, spared, company
+        )
     stopper: Stopper = OptunaStopper(
         settings["pruner"],
         first_rung=marks[0] if marks else plan.train_images,
         last_rung=round(plan.longest * plan.train_images),
-        spared=0 if reference else None,
+        spared=spared,
     )
     return LocalDriver(plan, proposer, stopper, pool, emit, stop_asked, company)

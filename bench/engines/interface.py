@@ -8,13 +8,28 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bench.records import Trial
-from bench.space import Config
+from bench.space import Config, Fixed, Float, SearchSpace, When
 
 
 def seed_of(study_seed: int, number: int, purpose: str) -> int:
     """A seed in [0, 2**31) for one purpose of one trial; the same everywhere and for ever."""
     digest = hashlib.sha256(f"{study_seed}/{number}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def perturbed(space: SearchSpace) -> list[str]:
+    """The parameters that may change while a trial trains: the weights of one value go on with another."""
+    found = []
+    for name, declared in space.domains.items():
+        changes = name in ("learning_rate", "momentum", "weight_decay") or "dropout" in name
+        domain = declared
+        if isinstance(declared, When):
+            parent, domain = space.domains.get(declared.parent), declared.domain
+            if isinstance(parent, Fixed) and parent.value not in declared.values:
+                continue
+        if changes and isinstance(domain, Float):
+            found.append(name)
+    return found
 
 
 class Exhausted(Exception):

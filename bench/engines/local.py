@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.carried import Carried
 from bench.engines.company import Alone, Company
 from bench.engines.interface import Continue, Exhausted, Proposer, Stopper, Verdict, seed_of
-from bench.errors import BenchError, FrozenStudy, NoTrialSucceeded, SealError
+from bench.errors import FrozenStudy, NoTrialSucceeded, SealError
 from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Shelved, Started, State, Trial
 from bench.records import WorkerChanged as Changed
 from bench.space import Config, Value
@@ -95,7 +95,7 @@ class LocalDriver:
         self._over: set[int] = set()
         self._judged: set[tuple[int, int]] = set()  # (trial, rung)
         self._exhausted = False
-        self._broken: BenchError | None = None
+        self._broken: BaseException | None = None  # what ends the search
         self._alike: list[str] | None = []  # errors of `build`, while there is nothing else
         self._began = time.monotonic()
 
@@ -112,22 +112,15 @@ class LocalDriver:
         """
         company = self._company = self._company or Alone(stored)
         self._take_in(stored)
-        while len(self._over) < self._plan.target and not self._spent(company):
-            news = company.news()
-            if news is not None:
-                self._take_in(news)
-            for trial in company.left(len(self._pool.idle) - len(self._again)):
-                if trial.paused:
-                    self._shelved[trial.number] = trial
-                elif trial.attempts >= ATTEMPTS:
-                    self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
-                else:
-                    self._again.append(trial)
-            late = self._plan.seconds is not None and time.monotonic() - self._began > self._plan.seconds
-            if late or self._stop_asked():
+        while not self._reached:
+            self._look_around(company, len(self._pool.idle))
+            if self._stopped:
                 self._pause()
                 return False
-            self._start(company)
+            for worker in self._pool.idle:
+                job = self._next_job(worker)
+                if job is not None:
+                    self._pool.submit(worker, job)
             for number in self._stopper.dropped():
                 self._finish(replace(self._shelved.pop(number), state="pruned"))
             for worker, message in self._pool.poll(0.2):
@@ -136,13 +129,20 @@ class LocalDriver:
             if self._broken:
                 self._pause()
                 raise self._broken
-            if self._alike is not None and len(self._alike) >= FUTILE:
-                self._pause()
-                raise NoTrialSucceeded(
-                    f"The first {len(self._alike)} trials failed, so the search ends: {self._alike[-1]}. "
-                    "Mend the family, then search anew with --study NAME."
-                )
         return True
+
+    def _look_around(self, company: Company, idle: int) -> None:
+        """See what others did, and take what was left."""
+        news = company.news()
+        if news is not None:
+            self._take_in(news)
+        for trial in company.left(idle - len(self._again)):
+            if trial.paused:
+                self._shelved[trial.number] = trial
+            elif trial.attempts >= ATTEMPTS:
+                self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
+            else:
+                self._again.append(trial)
 
     def _take_in(self, trials: Sequence[Trial]) -> None:
         """Learn from the study as it stands in the storage: at the beginning, and when others went on with it."""
@@ -157,13 +157,33 @@ class LocalDriver:
                 self._alike = self._alike if trial.reason == "error" else None
                 self._forget(trial.number)
 
-    def _spent(self, company: Company) -> bool:
-        """Whether there is nothing left to propose and nothing that runs."""
-        return self._exhausted and not self._running and not company.busy()
+    @property
+    def _reached(self) -> bool:
+        """Whether the target is, or there is nothing left to propose and nothing that runs."""
+        assert self._company is not None
+        spent = self._exhausted and not self._begun and not self._again and not self._company.busy()
+        return len(self._over) >= self._plan.target or spent
+
+    @property
+    def _begun(self) -> int:
+        """Trials of this process that are begun and not over."""
+        return len(self._running)
+
+    @property
+    def _stopped(self) -> bool:
+        late = self._plan.seconds is not None and time.monotonic() - self._began > self._plan.seconds
+        return late or self._stop_asked()
 
     # --- giving out work
 
-    def _start(self, company: Company) -> None:
+    def _next_job(self, worker: int) -> Job | None:
+        """What this worker does next; None when there is nothing, or nothing yet."""
+        if self._again:
+            trial = self._again.pop(0)
+            return self._begin(worker, trial.number, dict(trial.params), trial.attempts + 1)
+        if self._exhausted or len(self._over) + self._begun >= self._plan.target:
+            return None
+        assert self._company is not None
         continued: list[int] = []
 
         def propose(number: int) -> Config | None:
@@ -173,40 +193,36 @@ class LocalDriver:
                 return None
             return answer
 
-        for worker in self._pool.idle:
-            if self._again:
-                trial = self._again.pop(0)
-                self._submit(worker, trial.number, dict(trial.params), trial.attempts + 1)
-            elif not self._exhausted and len(self._over) + len(self._running) < self._plan.target:
-                try:
-                    begun = company.begin(propose)
-                except Exhausted:
-                    self._exhausted = True
-                    return
-                if continued:
-                    number = continued.pop()
-                    self._submit(worker, number, dict(self._shelved[number].params), 1)
-                elif begun is None:
-                    return
-                else:
-                    self._submit(worker, *begun, 1)
+        try:
+            begun = self._company.begin(propose)
+        except Exhausted:
+            self._exhausted = True
+            return None
+        if continued:
+            return self._begin(worker, continued[0], dict(self._shelved[continued[0]].params), 1)
+        return self._begin(worker, *begun, 1) if begun is not None else None
 
-    def _submit(self, worker: int, number: int, params: Config, attempts: int) -> None:
+    def _begin(self, worker: int, number: int, params: Config, attempts: int) -> Job:
         plan = self._plan
         seed = seed_of(plan.seed, number, "train")
         epochs = float(params.get("epochs", 1))
         before = self._shelved.pop(number, None)
         curve = [point for point in before.curve if point[0] <= before.samples] if before else []
         self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic(), curve, before=before)
-        self._emit(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
+        self._announce(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
         marks = self._stopper.marks(number)
         if marks is None:
             marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
-        job = Job(
+        return Job(
             number, plan.family, params, seed, plan.precision, tuple(marks), code=plan.code,
             state=self._state_of(number), resume=before is not None,
         )  # fmt: skip
-        self._pool.submit(worker, job)
+
+    def _announce(self, event: Started) -> None:
+        self._emit(event)
+
+    def _decide(self, worker: int, decision: Decide) -> None:
+        self._pool.send(worker, decision)
 
     # --- hearing
 
@@ -221,14 +237,14 @@ class LocalDriver:
         elif run is None:
             return
         elif isinstance(message, (AtRung, Done)) and not self._keeps(run):
-            self._pool.send(worker, Decide(run.number, "stop"))
+            self._decide(worker, Decide(run.number, "stop"))
         elif isinstance(message, Progress):
             self._emit(Progressed(run.number, worker, message.samples, message.loss))
         elif isinstance(message, AtRung):
             run.curve.append((message.samples, message.val_accuracy))
             self._emit(Reported(run.number, worker, message.samples, message.val_accuracy))
             verdict = self._judge(run.number, message.samples, message.val_accuracy)
-            self._pool.send(worker, Decide(run.number, verdict))
+            self._decide(worker, Decide(run.number, verdict))
         elif isinstance(message, Done):
             self._done(run, message)
 
@@ -251,30 +267,34 @@ class LocalDriver:
             if done.detail:
                 self._broken = FrozenStudy(done.detail)
             return
-        curve = list(run.curve)
-        if done.verdict == "complete" and done.val_accuracy is not None:
-            curve.append((round(float(run.params.get("epochs", 1)) * self._plan.train_images), done.val_accuracy))
         if done.reason == "broke the seal":
             # Recorded like any failure, then the search ends: a family that reads sealed data is no candidate.
             self._broken = SealError(done.detail or "")
-        state: State = "running" if done.verdict == "paused" else done.verdict
-        # What was run again from its start replaces what it had when it was paused.
-        before = run.before if done.since else None
-        known = before.losses if before else ()
-        marks = [samples for samples, _ in curve if not known or samples > known[-1][0]]
-        trial = Trial(
-            run.number, state, run.params, done.val_accuracy, done.samples,
-            before.seconds + done.seconds if before else done.seconds, run.worker,
-            done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
-            confusion=done.confusion,
-            losses=(*known, *losses_by_mark(done.losses, marks, done.since)),
-        )  # fmt: skip
+        trial = self._record(run, done)
         if done.verdict == "paused":
             self._shelved[run.number] = trial
             self._proposer.tell(trial)
             self._emit(Shelved(run.number, run.worker, trial))
         else:
             self._finish(trial)
+
+    def _record(self, run: _Running, done: Done) -> Trial:
+        """The trial as it stands after a run of it, with what it had before it was paused."""
+        curve = list(run.curve)
+        if done.verdict == "complete" and done.val_accuracy is not None:
+            curve.append((round(float(run.params.get("epochs", 1)) * self._plan.train_images), done.val_accuracy))
+        state: State = "running" if done.verdict == "paused" or done.verdict == "stopped" else done.verdict
+        # What was run again from its start replaces what it had when it was paused.
+        before = run.before if done.since else None
+        known = tuple(part for part in before.losses if part[0] <= done.since) if before else ()
+        marks = [samples for samples, _ in curve if not known or samples > known[-1][0]]
+        return Trial(
+            run.number, state, run.params, done.val_accuracy, done.samples,
+            before.seconds + done.seconds if before else done.seconds, run.worker,
+            done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
+            confusion=done.confusion,
+            losses=(*known, *losses_by_mark(done.losses, marks, done.since)),
+        )  # fmt: skip
 
     def _lost(self, run: _Running, lost: Lost) -> None:
         del self._running[run.worker]
@@ -298,6 +318,11 @@ class LocalDriver:
             self._alike = None
         elif self._alike is not None:
             self._alike.append(trial.detail or "error")
+            if len(self._alike) >= FUTILE:
+                self._broken = NoTrialSucceeded(
+                    f"The first {len(self._alike)} trials failed, so the search ends: {self._alike[-1]}. "
+                    "Mend the family, then search anew with --study NAME."
+                )
 
     def _state_of(self, number: int) -> Path | None:
         return self._plan.states / f"{number}.npz" if self._plan.states else None

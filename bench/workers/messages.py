@@ -38,6 +38,7 @@ class Job:
         retrain: train on train + validation, without any evaluation.
         save_to: where the model goes at the end, or None.
         code: `Family.code` as the parent knows it; None does not check.
+        tell_so_far: at each rung say what a record needs if the run ends there, for a parent that ends it unasked.
         state: where a pause saves the run, or None where none is asked for.
         resume: go on from `state`; from the start where that is lost.
     """
@@ -51,6 +52,7 @@ class Job:
     retrain: bool = False
     save_to: Path | None = None
     code: str | None = None
+    tell_so_far: bool = False
     state: Path | None = None
     resume: bool = False
 
@@ -87,6 +89,19 @@ class Decide:
 
 
 @dataclass(frozen=True)
+class Save:
+    """Ask a run that waits at a rung to write all that it needs to go on from there; it then waits on."""
+
+    number: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Saved:
+    number: int
+
+
+@dataclass(frozen=True)
 class Ready:
     """The worker has imported its framework and mapped the data."""
 
@@ -116,13 +131,6 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class AtRung:
-    number: int
-    samples: int  # nominal
-    val_accuracy: float
-
-
-@dataclass(frozen=True)
 class Done:
     """A run is over, or paused and saved. Stopped with a `detail`: nothing can go on.
 
@@ -144,6 +152,16 @@ class Done:
 
 
 @dataclass(frozen=True)
+class AtRung:
+    """A run waits for a decision. `so_far`: its end, if this is where it is pruned; None unless the job asks for it."""
+
+    number: int
+    samples: int  # nominal
+    val_accuracy: float
+    so_far: Done | None = None
+
+
+@dataclass(frozen=True)
 class Lost:
     """Made by the parent when a worker's pipe closes: its process has ended. `reason` is what the record gets."""
 
@@ -151,5 +169,5 @@ class Lost:
     detail: str
 
 
-ToWorker = Setup | Job | Probe | Size | Decide
-FromWorker = Ready | Probed | Sized | Progress | AtRung | Done | Lost
+ToWorker = Setup | Job | Probe | Size | Decide | Save
+FromWorker = Ready | Probed | Sized | Progress | AtRung | Saved | Done | Lost

@@ -113,12 +113,15 @@ class Pool:
         folder: the sealed data set's folder.
         forbidden: what no worker may open.
         logs: folder that gets one file a worker.
+        name: what these files are called, before a number.
     """
 
-    def __init__(self, places: Sequence[Place], folder: Path, forbidden: Sequence[Path], logs: Path) -> None:
+    def __init__(
+        self, places: Sequence[Place], folder: Path, forbidden: Sequence[Path], logs: Path, name: str = "worker"
+    ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self._places, self._folder, self._forbidden = list(places), folder, tuple(forbidden)
-        self._logs: list[BinaryIO] = [(logs / f"worker-{i}.log").open("ab") for i in range(len(places))]
+        self.places, self.folder, self.forbidden, self.logs = list(places), folder, tuple(forbidden), logs
+        self._logs: list[BinaryIO] = [(logs / f"{name}-{i}.log").open("ab") for i in range(len(places))]
         self._oom_kills = _oom_kills()
         self._tag = orphans.new_tag()
         self._polled = time.monotonic()
@@ -136,8 +139,8 @@ class Pool:
         self.close()
 
     def _spawn(self, index: int) -> _Process:
-        place = self._places[index]
-        setup = Setup(self._folder, self._forbidden, place.threads, place.gpu)
+        place = self.places[index]
+        setup = Setup(self.folder, self.forbidden, place.threads, place.gpu)
         return _Process(index, place, setup, self._logs[index], self._tag)
 
     @property
@@ -226,7 +229,7 @@ class Pool:
         return lost
 
     def _why(self, code: int, worker: _Process) -> Lost:
-        where = f"see logs/worker-{worker.index}.log"
+        where = f"see logs/{self.log_of(worker.index).name}"
         kills = _oom_kills()
         if code == -signal.SIGKILL and kills > self._oom_kills:
             self._oom_kills = kills

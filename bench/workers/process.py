@@ -35,6 +35,8 @@ from bench.workers.messages import (
     Probed,
     Progress,
     Ready,
+    Save,
+    Saved,
     Setup,
     Size,
     Sized,
@@ -175,10 +177,13 @@ class Worker:
             raise FrozenStudy(f"{carried} changed while it was searched; what was finished is saved.")
         return family
 
-    def decision(self, number: int) -> Decide:
-        """Block until the parent says how trial `number` goes on."""
+    def decision(self, number: int, trainer: Trainer) -> Decide:
+        """Block until the parent says how trial `number` goes on; meanwhile it may have its state saved."""
         while True:
             message = self._inbox.get()
+            if isinstance(message, Save) and message.number == number:
+                trainer.save_state(message.path)
+                self._send(Saved(number))
             if isinstance(message, Decide) and message.number == number:
                 return message
 
@@ -213,8 +218,9 @@ class _Run:
             trainer.advance(rung, self._progress)
             self._val_accuracy = trainer.val_accuracy(judged_on(rung, len(data.x), len(data.val_x)))
             asked = time.perf_counter()
-            self._worker._send(AtRung(job.number, rung, self._val_accuracy))
-            verdict = self._worker.decision(job.number).verdict
+            so_far = self.done("pruned") if job.tell_so_far else None
+            self._worker._send(AtRung(job.number, rung, self._val_accuracy, so_far))
+            verdict = self._worker.decision(job.number, trainer).verdict
             self._wait += time.perf_counter() - asked
             if verdict == "stop":
                 raise Stopped

@@ -1,0 +1,271 @@
+"""The Ray engine on a real cluster of this machine: the same records as the local engine, and nothing left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from bench.engines.local import Plan
+from bench.engines.ray_driver import RayDriver
+from bench.errors import BenchError, SealError
+from bench.options import Resources
+from bench.records import Finished, Reported, Started
+from bench.store import Store
+from bench.workers.orphans import VARIABLE
+from bench.workers.pool import Place
+
+BENCH = [sys.executable, "-m", "bench"]
+QUICK = ["--dataset", "digits", "--workers", "2", "--no-final", "--engine", "ray", "--range", "epochs=5:12"]
+
+
+class Script:
+    """A proposer that gives what it was given."""
+
+    def __init__(self, *configs):
+        self.configs = configs
+
+    def resume(self, trials):
+        self.resumed = trials
+
+    def ask(self, number):
+        return self.configs[number]
+
+    def tell(self, trial):
+        pass
+
+
+def drive(digits, family, tmp_path, *faults, epochs=1, workers=1, folder=None, forbidden=(), stored=(), **plan):
+    """Run one trial a fault; returns the finished trials by number, and all events."""
+    events = []
+    configs = [{"fault": fault, "epochs": epochs} for fault in faults]
+    logs = tmp_path / "logs"
+    logs.mkdir(exist_ok=True)
+    rests = SimpleNamespace(places=[Place(1)] * workers, folder=folder or digits.folder, forbidden=forbidden, logs=logs)
+    during = plan.pop("during", lambda event: None)
+    stop = plan.pop("stop", lambda: False)
+
+    def hear(event):
+        events.append(event)
+        during(event)
+
+    driver = RayDriver(
+        Plan(family, 0, "float32", digits.n_train, **{"target": len(configs), **plan}),
+        Script(*configs), "asha", None, rests, hear, stop, Resources(), None,
+    )  # fmt: skip
+    driver.run(list(stored))
+    return {e.trial.number: e.trial for e in events if isinstance(e, Finished)}, events
+
+
+def search(home, *arguments, check=True, **environment):
+    command = [*BENCH, "search", "mlp", *QUICK, *arguments, "--home", str(home), "--json"]
+    run = subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
+    )
+    assert not check or run.returncode == 0, run.stderr
+    return run
+
+
+def start(home, *arguments):
+    command = [*BENCH, "search", "mlp", *QUICK, *arguments, "--home", str(home)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def trials(home, study="digits-mlp-ray"):
+    if not (home / "bench.db").exists():
+        return []
+    store = Store(home)
+    try:
+        return store.trials(study) if study in store.studies() else []
+    finally:
+        store.close()
+
+
+def wait_for(condition, seconds=240):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def of_ours(pid):
+    """What a bench with this number started and still runs, workers of its actors included."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            if process.environ().get(VARIABLE, "").startswith(f"{pid}:"):
+                found.append((process.pid, process.info["cmdline"]))
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def check_records(found, count):
+    """What holds for every engine."""
+    assert [trial.number for trial in found] == list(range(count))
+    assert {trial.state for trial in found} <= {"complete", "pruned", "failed"}
+    for trial in found:
+        nominal = round(trial.params["epochs"] * 1197)
+        assert trial.seed is not None
+        assert trial.seconds.train > 0
+        assert trial.parameters > 0
+        assert sum(images for _, _, images in trial.confusion) == 240
+        assert trial.val_accuracy == trial.curve[-1][1]
+        assert [samples for samples, _ in trial.losses] == [samples for samples, _ in trial.curve]
+        if trial.state == "complete":
+            assert trial.samples >= nominal
+            assert trial.curve[-1][0] == nominal
+        else:
+            assert trial.samples < nominal
+
+
+@pytest.mark.slow
+def test_a_search_has_the_records_of_any_engine_and_leaves_nothing_behind(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    home = tmp_path / "home"
+    said = json.loads(search(home, "--trials", "8", TMPDIR=str(scratch)).stdout)
+    assert (said["engine"], said["study"]) == ("ray", "digits-mlp-ray")
+    found = trials(home)
+    check_records(found, 8)
+    assert found[0].state == "complete"  # the reference
+    assert said["trials"]["pruned"] == sum(trial.state == "pruned" for trial in found) > 0
+    assert list(scratch.iterdir()) == []
+    assert [
+        one for one in psutil.process_iter(["cmdline"]) if str(scratch) in " ".join(one.info["cmdline"] or [])
+    ] == []
+    again = search(home, "--trials", "8")
+    assert json.loads(again.stdout)["trials"] == said["trials"]
+
+
+@pytest.mark.slow
+def test_every_fault_has_its_reason_and_the_search_goes_on(digits, faulty, tmp_path):
+    faults = ["none", "exit", "abort", "kill", "memory", "raise", "nan", "none"]
+    found, events = drive(digits, faulty, tmp_path, *faults, workers=2)
+    assert [found[n].state for n in range(8)] == ["complete", *["failed"] * 6, "complete"]
+    reasons = [found[n].reason for n in range(8)]
+    assert reasons == [None, "crashed", "crashed", "killed", "out of memory", "error", "diverged", None]
+    assert [found[n].attempts for n in (1, 2, 3, 5)] == [2, 2, 2, 1]
+    assert "a bug in build" in found[5].detail
+    numbers = [event.trial.number for event in events if isinstance(event, Finished)]
+    assert sorted(numbers) == list(range(8))
+
+
+@pytest.mark.slow
+def test_an_actor_that_opens_what_is_sealed_ends_the_search(digits, faulty, tmp_path):
+    path = digits.test_path
+    with pytest.raises(SealError, match=f"tried to open {path}"):
+        drive(digits, faulty, tmp_path, f"open:{path}", "none", forbidden=[path])
+
+
+@pytest.mark.slow
+def test_a_build_that_hangs_has_timed_out_and_is_not_tried_again(digits, faulty, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.engines.ray_driver.GRACE_SECONDS", 1.0)
+    found, _ = drive(digits, faulty, tmp_path, "hang", "none", trial_seconds=4.0)
+    assert (found[0].state, found[0].reason, found[0].attempts) == ("failed", "timed out", 1)
+    assert found[1].state == "complete"
+
+
+@pytest.mark.slow
+def test_an_actor_that_is_killed_loses_its_trial_once(digits, faulty, tmp_path):
+    killed = []
+
+    def kill(event):
+        if isinstance(event, Reported) and not killed:
+            (actor,) = [one for one in psutil.Process().children(recursive=True) if "Station" in one.name()]
+            killed.append(actor.pid)
+            actor.kill()
+
+    found, events = drive(digits, faulty, tmp_path, "none", epochs=40, during=kill)
+    assert killed
+    assert (found[0].state, found[0].attempts) == ("complete", 2)
+    first, second = [event for event in events if isinstance(event, Started)]
+    assert (first.seed, first.params) == (second.seed, second.params)
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_end_the_search_with_the_log(digits, faulty, tmp_path):
+    with pytest.raises(BenchError, match=r"3 workers in a row ended before they were ready.*ray-0-0\.log"):
+        drive(digits, faulty, tmp_path, "none", folder=tmp_path / "no data here")
+
+
+@pytest.mark.slow
+def test_a_stop_pauses_what_runs_and_the_same_command_goes_on(tmp_path):
+    process = start(tmp_path, "--trials", "8")
+    wait_for(lambda: [trial for trial in trials(tmp_path) if trial.state != "running"])
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everything that is in the foreground
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert of_ours(process.pid) == []
+    before = trials(tmp_path)
+    assert all(trial.attempts == 0 for trial in before if trial.state == "running")
+    search(tmp_path, "--trials", "8")
+    after = trials(tmp_path)
+    check_records(after, 8)
+    done = [trial for trial in before if trial.state != "running"]
+    assert [after[trial.number] for trial in done] == done
+
+
+@pytest.mark.slow
+def test_a_killed_search_leaves_no_process_and_continues_to_its_target(tmp_path):
+    process = start(tmp_path, "--trials", "8")
+    wait_for(lambda: [trial for trial in trials(tmp_path) if trial.state != "running"])
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not of_ours(process.pid), 20)
+    before = [trial for trial in trials(tmp_path) if trial.state != "running"]
+    search(tmp_path, "--trials", "8")
+    after = trials(tmp_path)
+    check_records(after, 8)
+    assert [after[trial.number] for trial in before] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pruner", ["median", "none", "hyperband", "pbt"])
+def test_every_pruner_reaches_its_target(tmp_path, pruner):
+    search(tmp_path, "--trials", "9", "--pruner", pruner, "--sampler", "random", "--range", "epochs=8:12")
+    found = trials(tmp_path)
+    check_records(found, 9)
+    assert found[0].state == "complete"
+    if pruner in ("none", "pbt"):
+        assert {trial.state for trial in found} == {"complete"}
+    if pruner == "hyperband":
+        assert "pruned" in {trial.state for trial in found}
+
+
+def test_population_based_training_needs_something_to_change(tmp_path):
+    fixed = [f"--set={name}" for name in ("learning_rate=0.002", "weight_decay=0", "optimizer=adam")]
+    run = search(tmp_path, "--trials", "3", "--pruner", "pbt", *fixed, check=False)
+    assert run.returncode == 2
+    assert "searches none of them" in run.stderr
+    assert "--pruner asha" in run.stderr
+    assert trials(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_no_cluster_at_the_address_is_said_at_once(tmp_path):
+    run = search(tmp_path, "--trials", "3", "--ray-address", "127.0.0.1:1", check=False)
+    assert run.returncode == 2
+    assert "No Ray cluster answers at '127.0.0.1:1'" in run.stderr
+    assert "ray start --head" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert trials(tmp_path) == []
+
+
+def test_an_address_is_for_the_ray_engine():
+    run = subprocess.run(
+        [*BENCH, "search", "mlp", "--ray-address", "auto", "--dataset", "digits"], capture_output=True, text=True
+    )
+    assert run.returncode == 2
+    assert "is for engine ray, not optuna" in run.stderr

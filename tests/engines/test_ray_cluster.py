@@ -1,0 +1,162 @@
+"""A search over a real cluster: a head and two more nodes, each started by `ray start`, one of which is killed."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.store import Store
+
+pytestmark = pytest.mark.slow
+
+BENCH = [sys.executable, "-m", "bench"]
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+QUICK = ["--dataset", "digits", "--no-final", "--engine", "ray", "--range", "epochs=20:40", "--pruner", "none"]
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class Nodes:
+    """Nodes of one cluster on this machine, each a `ray start --block` with a session of its own."""
+
+    def __init__(self, folder):
+        self.address = f"127.0.0.1:{free_port()}"
+        self._folder = folder
+        self._started = []
+
+    def start(self, *resources, **environment):
+        first = not self._started
+        place = ["--head", "--port", self.address.partition(":")[2]] if first else ["--address", self.address]
+        options = ["--include-dashboard=false", "--temp-dir", self._folder, "--disable-usage-stats"] if first else []
+        log = (Path(self._folder) / f"node-{len(self._started)}.log").open("wb")
+        process = subprocess.Popen(
+            [*RAY, "start", *place, *options, "--node-ip-address", "127.0.0.1", "--object-store-memory", "80000000",
+             "--block", *resources],
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "RAY_AUTH_MODE": "disabled", **environment},
+        )  # fmt: skip
+        log.close()
+        self._started.append(process)
+        deadline = time.monotonic() + 60
+        while not self.raylet(process):
+            assert process.poll() is None, Path(log.name).read_text()
+            assert time.monotonic() < deadline, "the node did not start"
+            time.sleep(0.2)
+        return process
+
+    @staticmethod
+    def raylet(process):
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if child.name() == "raylet":
+                    return child
+        return None
+
+    def stop(self):
+        for process in reversed(self._started):
+            with contextlib.suppress(psutil.Error):
+                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+                for one in family:
+                    with contextlib.suppress(psutil.Error):
+                        one.kill()
+                psutil.wait_procs(family, timeout=10)
+            process.wait()
+
+
+@pytest.fixture
+def nodes():
+    folder = tempfile.mkdtemp(prefix="rc-", dir="/tmp")  # paths of Unix sockets are short
+    found = Nodes(folder)
+    yield found
+    found.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(home, address, *arguments):
+    command = [*BENCH, "search", "mlp", *QUICK, "--ray-address", address, *arguments, "--home", str(home)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+
+
+def trials(home):
+    if not (home / "bench.db").exists():
+        return []
+    store = Store(home)
+    try:
+        return store.trials("digits-mlp-ray") if "digits-mlp-ray" in store.studies() else []
+    finally:
+        store.close()
+
+
+def finished(home):
+    return [trial for trial in trials(home) if trial.state != "running"]
+
+
+def wait_for(condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def running(process, home):
+    """How many trials run now; each has a processor of its own."""
+    assert process.poll() is None, process.communicate()[1]
+    return sum(trial.state == "running" for trial in trials(home))
+
+
+def test_a_search_over_three_nodes_survives_the_loss_of_one(nodes, tmp_path):
+    nodes.start("--num-cpus", "1")
+    nodes.start("--num-cpus", "1")
+    third = nodes.start("--num-cpus", "1")
+    process = start(tmp_path, nodes.address, "--trials", "9", "--gpus", "none")
+    wait_for(lambda: finished(tmp_path) and running(process, tmp_path) == 3)
+    nodes.raylet(third).kill()
+    _, said = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    found = trials(tmp_path)
+    assert [trial.number for trial in found] == list(range(9))
+    assert {trial.state for trial in found} == {"complete"}
+    assert [trial.attempts for trial in found].count(2) == 1  # what the dead node had in hand ran again elsewhere
+    assert len({trial.worker for trial in found}) > 1
+
+
+def test_a_pretend_gpu_is_shared_by_the_trials_that_ask_for_half_of_it(nodes, tmp_path):
+    nodes.start("--num-cpus", "0")
+    nodes.start("--num-cpus", "2", "--num-gpus", "1")
+    process = start(tmp_path, nodes.address, "--trials", "4", "--per-gpu", "2")
+    wait_for(lambda: running(process, tmp_path) == 2)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert [trial.state for trial in trials(tmp_path)] == ["complete"] * 4
+
+
+def test_a_node_with_other_versions_is_named_before_a_study_is_made(nodes, tmp_path):
+    other = tmp_path / "site" / "keras-3.0.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: keras\nVersion: 3.0.0\n")
+    nodes.start("--num-cpus", "1")
+    path = os.pathsep.join([str(other.parent), os.environ.get("PYTHONPATH", "")])
+    nodes.start("--num-cpus", "1", PYTHONPATH=path)
+    process = start(tmp_path / "home", nodes.address, "--trials", "2")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "has keras 3.0.0, this machine" in said
+    assert "Traceback" not in said
+    assert trials(tmp_path / "home") == []

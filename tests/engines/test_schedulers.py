@@ -1,0 +1,97 @@
+"""Tune's schedulers as bench uses them: told of rungs alone, sparing the reference, warm after a resume."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from bench.engines.interface import perturbed
+from bench.engines.schedulers import scheduler
+from bench.family import load
+from bench.records import Trial
+from bench.space import Choice, Float, Int, SearchSpace, When
+
+SPACE = SearchSpace(
+    {
+        "width": Int(8, 64),
+        "optimizer": Choice("adam", "sgd"),
+        "learning_rate": Float(1e-3, 1e-1, log=True),
+        "momentum": When("optimizer", ("sgd",), Float(0.5, 0.99)),
+        "epochs": Int(3, 20),
+    }
+)
+MARKS = [5000, 15000, 45000]
+
+
+class Stand:
+    def __init__(self, number):
+        self.trial_id, self.config, self.status = f"t{number}", {"number": number, "params": {}}, "RUNNING"
+
+
+def at_rung(made, number, samples, value):
+    one = Stand(number)
+    if one.trial_id not in made._trial_info:
+        made.on_trial_add(None, one)
+    return made.on_trial_result(None, one, {"samples": samples, "val_accuracy": value})
+
+
+def test_asha_stops_the_weak_at_each_of_our_rungs_and_spares_the_reference():
+    made = scheduler("asha", MARKS, SPACE, 0, 0, ())
+    assert sorted(milestone for milestone, _ in made._brackets[0]._rungs) == [1, 3, 9]
+    for rung in MARKS:
+        for number in range(3):
+            assert at_rung(made, 10 + number, rung, 0.9) == "CONTINUE"
+        assert at_rung(made, 20 + rung, rung, 0.5) == "STOP"
+        assert at_rung(made, 0, rung, 0.5) == "CONTINUE"
+
+
+@pytest.mark.parametrize("marks", [[100], [100, 300], MARKS])
+def test_asha_has_as_many_rungs_as_the_run_has(marks):
+    made = scheduler("asha", marks, SPACE, 0, None, ())
+    assert sorted(milestone for milestone, _ in made._brackets[0]._rungs) == [3**k for k in range(len(marks))]
+
+
+def test_progress_and_ends_are_no_rungs():
+    made = scheduler("asha", MARKS, SPACE, 0, None, ())
+    one = Stand(1)
+    made.on_trial_add(None, one)
+    assert made.on_trial_result(None, one, {"samples": 20_000}) == "CONTINUE"
+    made.on_trial_complete(None, one, {"samples": 5000, "val_accuracy": 0.1})
+    assert all(recorded == {} for _, recorded in made._brackets[0]._rungs)
+
+
+@pytest.mark.parametrize("pruner", ["asha", "median"])
+def test_trials_of_an_earlier_process_judge_those_of_this_one(pruner):
+    stored = [
+        Trial(number, "complete", {}, 0.9, 60_000, curve=((5000, 0.8 + number / 100), (60_000, 0.9)))
+        for number in range(6)
+    ]
+    one = Stand(6)
+    for heard, expected in ((stored, "STOP"), ([], "CONTINUE")):
+        made = scheduler(pruner, MARKS, SPACE, 0, 0, heard)
+        made.on_trial_add(SimpleNamespace(get_live_trials=list), one)
+        assert (
+            made.on_trial_result(SimpleNamespace(get_live_trials=list), one, {"samples": 5000, "val_accuracy": 0.5})
+            == expected
+        )
+
+
+def test_population_based_training_changes_what_can_change_and_stays_inside_its_ranges():
+    assert perturbed(SPACE) == ["learning_rate", "momentum"]
+    assert perturbed(load("mlp_dropout").space) != perturbed(load("mlp").space) != []
+    made = scheduler("pbt", MARKS, SPACE, 0, 0, ())
+    better = Stand(1)
+    better.config |= {
+        "seed": 1,
+        "worker": 0,
+        "rungs": [5000],
+        "params": {"width": 9, "optimizer": "adam", "learning_rate": 0.09, "epochs": 4},
+    }
+    worse = Stand(2)
+    worse.config |= {"seed": 2, "worker": 1, "rungs": [], "params": {"width": 64}}
+    seen = set()
+    for _ in range(20):
+        config, _ = made._get_new_config(worse, better)
+        assert (config["number"], config["seed"], config["worker"], config["rungs"]) == (2, 2, 1, [5000])
+        assert {**config["params"], "learning_rate": 0.09} == better.config["params"]
+        seen.add(round(config["params"]["learning_rate"], 6))
+    assert seen == {0.072, 0.1}
