@@ -10,43 +10,30 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bench import failpoints
-from bench.disk import is_full
-from bench.errors import BenchError, MissingPackage, RecordError, UsageError
+from bench.errors import MissingPackage, RecordError, UsageError
 from bench.leases import Leases, make_table
-from bench.patience import Patience, is_gone, reported
-from bench.records import Event, Finished, Paused, Phases, Reported, Shelved, Started, State, Trial
-from bench.space import Choice, Domain, Int, SearchSpace, Value
-from bench.urls import shown, with_driver, without_passwords
+from bench.patience import Patience, reported
+from bench.records import Trial
+from bench.rows import ATTRIBUTE, trial_of
+from bench.space import SearchSpace
+from bench.urls import shown, why, with_driver
+from bench.writer import Writer
 
-ATTRIBUTE = "bench"
 SESSIONS = "sessions"
-RETRY_SECONDS = 1.0
-STATES: dict[State, TrialState] = {
-    "running": TrialState.RUNNING,
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
-NAMES = {state: name for name, state in STATES.items()}
 # A server that vanishes is noticed within a minute or so rather than within the hours that TCP grants.
 TO_A_SERVER = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
 SCHEMA_LOCK = 0x62656E6368  # any number, the same in every bench
@@ -327,15 +314,6 @@ def _missing(error: ModuleNotFoundError) -> MissingPackage:
     return MissingPackage(f"This --storage needs {error.name}: python -m pip install {package}")
 
 
-def why(error: BaseException) -> str:
-    """What is wrong with a storage, to follow its name."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return (
-        f"cannot be used: {without_passwords(first).rstrip('.')}. A storage is written like sqlite:///path/to/file.db "
-        "or postgresql://user@host/database."
-    )
-
-
 def _settings(study: str, attributes: Mapping[str, Any]) -> dict[str, Any] | None:
     if ATTRIBUTE not in attributes:
         return None
@@ -351,183 +329,3 @@ def _settings(study: str, attributes: Mapping[str, Any]) -> dict[str, Any] | Non
 def _unread(study: str, error: Exception) -> str:
     said = f"{type(error).__name__}: {error}"
     return f"does not read back ({said}). Restore the storage from a copy, or `bench studies rm {study}`."
-
-
-class Writer:
-    """Writes events. Every write is whole or not there, and each can be tried again.
-
-    Raises:
-        BenchError: the storage refuses a write for another reason than a full disk.
-    """
-
-    def __init__(
-        self,
-        storage: RDBStorage,
-        study: str,
-        space: SearchSpace,
-        wait_for_room: Callable[[], None],
-        patience: Patience,
-        shared: bool,
-    ) -> None:
-        self._storage, self._space, self._wait_for_room = storage, space, wait_for_room
-        self._patience, self._shared = patience, shared
-        self._study_id = storage.get_study_id_from_name(study)
-        self._ids = {t.number: t._trial_id for t in storage.get_all_trials(self._study_id, deepcopy=False)}
-        self._steps: dict[int, set[int]] = {}
-
-    def __call__(self, event: Event) -> None:
-        tries = 0
-
-        def attempt() -> None:
-            nonlocal tries
-            tries += 1
-            try:
-                self._written(event)
-            except UpdateFinishedTrialError:
-                if tries == 1:  # else only the answer to an earlier try was lost
-                    raise
-
-        self._patience(attempt, _lost(event))
-
-    def _written(self, event: Event) -> None:
-        while True:
-            try:
-                return self._write(event)
-            except (StorageInternalError, SQLAlchemyError) as error:
-                if is_gone(error):
-                    raise
-                if not is_full(error):
-                    raise BenchError(f"The storage {why(error.__cause__ or error)}") from error
-            time.sleep(RETRY_SECONDS)  # a quota can be full while the disk is not
-            self._wait_for_room()
-
-    def _write(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self._start(event)
-        elif isinstance(event, Reported):
-            self._step(event.number, event.samples, event.val_accuracy)
-        elif isinstance(event, Paused):
-            # A clean stop is no attempt: the trial is run again as if for the first time.
-            self._attributes(event.number, {"attempts": 0})
-        elif isinstance(event, Shelved):
-            self._record(event.trial)
-        elif isinstance(event, Finished):
-            self._finish(event.trial)
-
-    def _start(self, event: Started) -> None:
-        attributes = {"params": dict(event.params), "attempts": event.attempts, "seed": event.seed}
-        if self._known(event.number):
-            self._attributes(event.number, attributes)
-            return
-        template = row(self._space, event.params)
-        template.user_attrs[ATTRIBUTE] = json.dumps(attributes)
-        failpoints.reach("store: before a trial")
-        trial_id = self._storage.create_new_trial(self._study_id, template_trial=template)
-        failpoints.reach("store: after a trial")
-        if self._shared:
-            number = self._storage.get_trial_number_from_id(trial_id)
-            if number != event.number:  # the row stays, and is run like any whose process is gone
-                raise BenchError(
-                    f"Another program began trial {event.number} while this one was held up. Run the command again."
-                )
-        self._ids[event.number] = trial_id
-
-    def _known(self, number: int) -> bool:
-        """Whether the trial has a row; on shared storage another process may have made it."""
-        if self._shared and number not in self._ids:
-            with contextlib.suppress(KeyError):
-                self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-        return number in self._ids
-
-    def _step(self, number: int, samples: int, val_accuracy: float) -> None:
-        if samples not in self._steps.setdefault(number, set()):
-            failpoints.reach("store: before a rung")
-            self._storage.set_trial_intermediate_value(self._ids[number], samples, val_accuracy)
-            self._steps[number].add(samples)
-            failpoints.reach("store: after a rung")
-
-    def _attributes(self, number: int, changes: Mapping[str, Any]) -> None:
-        trial_id = self._ids[number]
-        before = json.loads(self._storage.get_trial_user_attrs(trial_id).get(ATTRIBUTE, "{}"))
-        self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, json.dumps({**before, **changes}))
-
-    def _record(self, trial: Trial) -> None:
-        self._known(trial.number)  # what another process left may be over here without having begun
-        for samples, val_accuracy in trial.curve:
-            self._step(trial.number, samples, val_accuracy)
-        record = trial.to_json()
-        for kept_elsewhere in ("number", "state", "curve"):
-            del record[kept_elsewhere]
-        failpoints.reach("store: before a record")
-        self._storage.set_trial_user_attr(self._ids[trial.number], ATTRIBUTE, json.dumps(record))
-
-    def _finish(self, trial: Trial) -> None:
-        trial_id = self._ids[trial.number]
-        self._record(trial)
-        failpoints.reach("store: before a state")
-        values = [trial.val_accuracy] if trial.state != "failed" and trial.val_accuracy is not None else None
-        self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)
-        failpoints.reach("store: after a state")
-        self._steps.pop(trial.number, None)
-
-
-def _lost(event: Event) -> str:
-    if isinstance(event, Finished):
-        return f"The end of trial {event.trial.number} is not written, so it will be run again."
-    number = getattr(event, "number", None)
-    return "Nothing is lost." if number is None else f"Trial {number} will be run again."
-
-
-def distribution(domain: Domain) -> BaseDistribution:
-    """A domain in Optuna's terms; bounds are inclusive in both."""
-    if isinstance(domain, Choice):
-        return CategoricalDistribution(domain.options)
-    if isinstance(domain, Int):
-        return IntDistribution(domain.low, domain.high, log=domain.log)
-    return FloatDistribution(domain.low, domain.high, log=domain.log)
-
-
-def row(
-    space: SearchSpace,
-    params: Mapping[str, Value],
-    state: TrialState = TrialState.RUNNING,
-    value: float | None = None,
-    steps: Mapping[int, float] | None = None,
-) -> FrozenTrial:
-    """A trial in Optuna's terms, to be added to a study."""
-    distributions: dict[str, BaseDistribution] = {}
-
-    def note(name: str, domain: Domain) -> Value:
-        distributions[name] = distribution(domain)
-        return params[name]
-
-    space.walk(note)
-    now = datetime.now()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # choices that mix int and str are stored as JSON, which is what we want
-        return FrozenTrial(
-            number=-1,
-            trial_id=-1,
-            state=state,
-            value=value,
-            values=None,
-            datetime_start=now,
-            datetime_complete=now if state.is_finished() else None,
-            params={name: params[name] for name in distributions},
-            distributions=distributions,
-            user_attrs={},
-            system_attrs={},
-            intermediate_values=dict(steps or {}),
-        )
-
-
-def trial_of(stored: FrozenTrial) -> Trial:
-    """The record that a row of Optuna's holds; of a trial that bench did not make, what Optuna knows of it."""
-    own = json.loads(stored.user_attrs.get(ATTRIBUTE, "{}"))
-    own.setdefault("params", dict(stored.params))
-    own["seconds"] = Phases(**own.get("seconds", {}))
-    if own.get("confusion") is not None:  # records of older versions have none
-        own["confusion"] = tuple((true, predicted, images) for true, predicted, images in own["confusion"])
-    own["curve"] = tuple(sorted(stored.intermediate_values.items()))
-    own["losses"] = tuple((int(samples), float(loss)) for samples, loss in own.get("losses", ()))
-    return Trial(number=stored.number, state=NAMES.get(stored.state, "running"), **own)

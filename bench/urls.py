@@ -8,8 +8,6 @@ HIDDEN = "***"
 # user:password@ up to the last @ of the word, since a password that was not escaped may hold one itself.
 USER_INFO = re.compile(r"(://[^\s/:@]*):\S*@")
 QUERY = re.compile(r"([?&;](?:[a-z_]*pass[a-z_]*|pwd|[a-z_]*token|[a-z_]*secret)=)[^\s&;]*", re.IGNORECASE)
-
-
 POSTGRESQL = re.compile(r"^postgres(?:ql)?://")
 
 
@@ -30,3 +28,12 @@ def without_passwords(text: str) -> str:
 def shown(url: str) -> str:
     """A storage URL to be shown. What is none is not shown at all: it may still hold a password."""
     return without_passwords(url) if "://" in url else "URL"
+
+
+def why(error: BaseException) -> str:
+    """What is wrong with a storage, to follow its name."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"cannot be used: {without_passwords(first).rstrip('.')}. A storage is written like sqlite:///path/to/file.db "
+        "or postgresql://user@host/database."
+    )

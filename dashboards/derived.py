@@ -19,7 +19,8 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.records import Trial
-from bench.store import ATTRIBUTE, SESSIONS, trial_of
+from bench.rows import ATTRIBUTE, trial_of
+from bench.store import SESSIONS
 from dashboards.figures import FIGURES
 from dashboards.notes import note
 from dashboards.readonly import ReadOnlyStorage

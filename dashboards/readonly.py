@@ -18,8 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bench.errors import BenchError, RecordError, UsageError
-from bench.store import ATTRIBUTE, why
-from bench.urls import shown, with_driver
+from bench.rows import ATTRIBUTE
+from bench.urls import shown, why, with_driver
 
 FIRST = "First: bench search cnn --trials 50"
 

@@ -13,7 +13,8 @@ import pytest
 from bench.errors import RecordError, UsageError
 from bench.family import load
 from bench.records import Finished, Paused, Phases, Reported, Started, Trial
-from bench.store import Store, trial_of
+from bench.rows import trial_of
+from bench.store import Store
 
 FAMILY = load("cnn")
 PARAMS = {**FAMILY.reference, "optimizer": "sgd", "momentum": 0.9}

@@ -23,8 +23,8 @@ import optuna
 from optuna.trial import TrialState
 
 from bench.records import Trial
+from bench.rows import row
 from bench.space import SearchSpace
-from bench.store import row
 
 ENOUGH = 20  # trials at one level
 BEST = 5  # at least so many form the better group, as Optuna's documentation advises; else a tenth of all

@@ -21,8 +21,8 @@ from bench.engines.design import latin_hypercube, sobol
 from bench.engines.interface import Exhausted, seed_of
 from bench.errors import MissingPackage, SpaceError, UsageError, did_you_mean
 from bench.records import Trial
+from bench.rows import row
 from bench.space import Choice, Config, Domain, Fixed, Float, SearchSpace, Value, When
-from bench.store import row
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # group=True and GP are experimental and chosen knowingly.

@@ -1,0 +1,78 @@
+"""A trial in Optuna's terms and back: what its dashboard and its command line read, and our record beside it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from datetime import datetime
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from bench.records import Phases, State, Trial
+from bench.space import Choice, Domain, Int, SearchSpace, Value
+
+ATTRIBUTE = "bench"  # the user attribute of a study and of a trial that holds what Optuna has no place for
+STATES: dict[State, TrialState] = {
+    "running": TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+NAMES = {state: name for name, state in STATES.items()}
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """A domain in Optuna's terms; bounds are inclusive in both."""
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.options)
+    if isinstance(domain, Int):
+        return IntDistribution(domain.low, domain.high, log=domain.log)
+    return FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def row(
+    space: SearchSpace,
+    params: Mapping[str, Value],
+    state: TrialState = TrialState.RUNNING,
+    value: float | None = None,
+    steps: Mapping[int, float] | None = None,
+) -> FrozenTrial:
+    """A trial in Optuna's terms, to be added to a study."""
+    distributions: dict[str, BaseDistribution] = {}
+
+    def note(name: str, domain: Domain) -> Value:
+        distributions[name] = distribution(domain)
+        return params[name]
+
+    space.walk(note)
+    now = datetime.now()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # choices that mix int and str are stored as JSON, which is what we want
+        return FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=state,
+            value=value,
+            values=None,
+            datetime_start=now,
+            datetime_complete=now if state.is_finished() else None,
+            params={name: params[name] for name in distributions},
+            distributions=distributions,
+            user_attrs={},
+            system_attrs={},
+            intermediate_values=dict(steps or {}),
+        )
+
+
+def trial_of(stored: FrozenTrial) -> Trial:
+    """The record that a row of Optuna's holds; of a trial that bench did not make, what Optuna knows of it."""
+    own = json.loads(stored.user_attrs.get(ATTRIBUTE, "{}"))
+    own.setdefault("params", dict(stored.params))
+    own["seconds"] = Phases(**own.get("seconds", {}))
+    if own.get("confusion") is not None:  # records of older versions have none
+        own["confusion"] = tuple((true, predicted, images) for true, predicted, images in own["confusion"])
+    own["curve"] = tuple(sorted(stored.intermediate_values.items()))
+    own["losses"] = tuple((int(samples), float(loss)) for samples, loss in own.get("losses", ()))
+    return Trial(number=stored.number, state=NAMES.get(stored.state, "running"), **own)
