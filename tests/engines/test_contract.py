@@ -16,7 +16,7 @@ from bench.store import Store
 
 BENCH = [sys.executable, "-m", "bench"]
 FAMILIES = ("mlp", "mlp_dropout", "cnn")
-SHORT = ["--set", "epochs=6", "--range", "batch_size=32,64"]
+SHORT = ["--set", "epochs=9", "--range", "batch_size=32,64"]
 
 FAULTY = '''"""A family whose parameter says what goes wrong."""
 import os
@@ -144,7 +144,7 @@ def test_a_search_ends_with_exactly_its_trials_each_once_and_inside_its_space(se
     assert counts["total"] == 12 == counts["complete"] + counts["pruned"] + counts["failed"]
     assert [trial.number for trial in found] == list(range(12))
     assert {trial.state for trial in found} <= {"complete", "pruned", "failed"}
-    space = load(family).space.override({"epochs": "6"}, {"batch_size": "32,64"})
+    space = load(family).space.override({"epochs": "9"}, {"batch_size": "32,64"})
     for trial in found[1:]:
         assert space.problems_of(trial.params) == []
     assert len({tuple(sorted(trial.params.items())) for trial in found}) > 6
