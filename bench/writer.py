@@ -133,8 +133,8 @@ class Writer:
         self._storage.set_trial_user_attr(self._ids[trial.number], ATTRIBUTE, json.dumps(record))
 
     def _finish(self, trial: Trial) -> None:
-        trial_id = self._ids[trial.number]
         self._record(trial)
+        trial_id = self._ids[trial.number]
         failpoints.reach("store: before a state")
         values = [trial.val_accuracy] if trial.state != "failed" and trial.val_accuracy is not None else None
         self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)

@@ -38,11 +38,11 @@ def open_read_only(home: Path, url: str | None = None) -> ReadOnlyStorage:
         RecordError: the file is no Optuna database, or one of another version.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url = with_driver(url) if url else None
+    given, url = url, with_driver(url) if url else None
     try:
         path = home / "bench.db" if url is None else _sqlite_path(url)
     except ArgumentError as error:
-        raise UsageError(f"--storage {shown(url or '')} {why(error)}") from None
+        raise UsageError(f"--storage {shown(given or '')} {why(error)}") from None
     if path is not None and not path.is_file():
         raise UsageError(f"There is no storage at {path} yet. {FIRST}")
     try:
@@ -52,7 +52,7 @@ def open_read_only(home: Path, url: str | None = None) -> ReadOnlyStorage:
         if path is not None:
             cause = str(error.__cause__ or error).splitlines()[0].rstrip(".")
             raise RecordError(f"{path} cannot be used as a storage: {cause}. Move it away or use --home.") from error
-        raise UsageError(f"--storage {shown(url or '')} {why(error.__cause__ or error)}") from None
+        raise UsageError(f"--storage {shown(given or '')} {why(error.__cause__ or error)}") from None
     return ReadOnlyStorage(storage)
 
 

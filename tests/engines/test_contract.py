@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from bench.store import Store
 BENCH = [sys.executable, "-m", "bench"]
 FAMILIES = ("mlp", "mlp_dropout", "cnn")
 SHORT = ["--set", "epochs=9", "--range", "batch_size=32,64"]
+SHORTENED = {"epochs": "9"}, {"batch_size": "32,64"}
 
 FAULTY = '''"""A family whose parameter says what goes wrong."""
 import os
@@ -144,7 +146,7 @@ def test_a_search_ends_with_exactly_its_trials_each_once_and_inside_its_space(se
     assert counts["total"] == 12 == counts["complete"] + counts["pruned"] + counts["failed"]
     assert [trial.number for trial in found] == list(range(12))
     assert {trial.state for trial in found} <= {"complete", "pruned", "failed"}
-    space = load(family).space.override({"epochs": "9"}, {"batch_size": "32,64"})
+    space = load(family).space.override(*SHORTENED)
     for trial in found[1:]:
         assert space.problems_of(trial.params) == []
     assert len({tuple(sorted(trial.params.items())) for trial in found}) > 6
@@ -155,7 +157,8 @@ def test_a_search_ends_with_exactly_its_trials_each_once_and_inside_its_space(se
 def test_trial_zero_is_the_reference_and_is_never_pruned(searched, engine, family):
     _, found = searched(engine, family)
     assert found[0].state == "complete"
-    assert {**found[0].params, "epochs": 0} == {**load(family).reference, "epochs": 0}
+    whole = load(family)
+    assert found[0].params == whole.overridden(whole.space.override(*SHORTENED)).reference
 
 
 @each_engine
@@ -185,8 +188,9 @@ def test_some_trial_is_pruned_by_the_default_pruner(searched, engine):
 def test_optunas_own_command_line_reads_the_result(searched, sealed_home, engine):
     document, found = searched(engine, "mlp")
     url = f"sqlite:///{sealed_home / 'bench.db'}"
-    arguments = ["optuna", "trials", "--study-name", document["study"], "--storage", url, "-f", "json"]
-    run = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True)
+    optuna = str(Path(sys.executable).with_name("optuna"))
+    arguments = [optuna, "trials", "--study-name", document["study"], "--storage", url, "-f", "json"]
+    run = subprocess.run(arguments, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     rows = json.loads(run.stdout)
     states = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
@@ -223,11 +227,17 @@ def studies_of(server):
 def test_states_and_reasons_mean_the_same(tmp_path, engine, fault):
     family = tmp_path / "faulty.py"
     family.write_text(FAULTY)
-    options = ["--trials", "2", "--workers", "1", "--set", f"fault={fault}", "--set", "epochs=1"]
+    # The reference stays whole: what cannot even be built is refused before there is a study.
+    faults = ["--set", "fault=none"] if fault == "none" else ["--range", f"fault=none,{fault}"]
+    options = ["--trials", "5", "--workers", "1", *faults, "--set", "epochs=1"]
     bench(tmp_path / "home", family, engine, *options)
     found = trials(tmp_path / "home", f"digits-faulty{'' if engine == 'optuna' else f'-{engine}'}")
-    assert [(trial.state, trial.reason) for trial in found] == [EXPECTED[fault]] * 2
-    for trial in found:
+    assert len(found) == 5
+    assert {trial.state for trial in found if trial.params["fault"] == "none"} == {"complete"}
+    struck = [trial for trial in found if trial.params["fault"] == fault]
+    assert struck
+    for trial in struck:
+        assert (trial.state, trial.reason) == EXPECTED[fault]
         assert trial.attempts == (2 if fault in ("crash", "kill") else 1)
         assert (trial.val_accuracy is None) == (trial.state == "failed")
 

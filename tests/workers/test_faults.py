@@ -32,8 +32,14 @@ class Script:
     def tell(self, trial):
         pass
 
-    def prune(self, number, samples, val_accuracy):
-        return False
+    def marks(self, number):
+        return None
+
+    def judge(self, number, samples, val_accuracy):
+        return "go"
+
+    def dropped(self):
+        return ()
 
 
 def drive(
@@ -174,8 +180,7 @@ def test_workers_ignore_ctrl_c_and_end_with_their_parent(digits, faulty, tmp_pat
     code = f"""
         import sys, time
         from pathlib import Path
-        from bench.workers.messages import Done, Job, Size, Sized
-from bench.workers.pool import Place, Pool
+        from bench.workers.pool import Place, Pool
         pool = Pool([Place(1)] * 2, Path({str(digits.folder)!r}), [], Path({str(tmp_path / "logs")!r}))
         while len(pool.idle) < 2:
             pool.poll(1.0)
