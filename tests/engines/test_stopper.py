@@ -76,7 +76,7 @@ def test_trials_may_report_in_any_order_and_twice():
 
 def test_hyperband_judges_the_same_trials_alike_every_time():
     first, again = (
-        [judge.judge(n, 1000, 0.9 - 0.01 * n) for n in range(20)]
+        [judge.prune(n, 1000, 0.9 - 0.01 * n) for n in range(20)]
         for judge in (stopper("hyperband"), stopper("hyperband"))
     )
     assert first == again
