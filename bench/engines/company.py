@@ -136,6 +136,7 @@ class Joined:
         for trial in trials:
             if trial.state != "running" and trial.number not in self._over:
                 self._over.add(trial.number)
+                self._leave(trial.number)
                 self._show(Finished(replace(trial, worker=None)))  # its worker is none of ours
         return trials
 
@@ -184,11 +185,16 @@ class Joined:
         lost = f"What was trained of trial {number} is not written, so it will be run again."
         if self._patience(lambda: self._leases.keeps(f"{TRIAL}{number}"), lost):
             return True
-        self._mine.discard(number)
-        self._say(f"trial {number} was taken over by another process while this one was held up, and is left to it")
+        self._leave(number)
         return False
 
     # --- below
+
+    def _leave(self, number: int) -> None:
+        """Say of a trial of ours, once, that it is another's now."""
+        if number in self._mine:
+            self._mine.discard(number)
+            self._say(f"trial {number} was taken over by another process while this one was held up, and is left to it")
 
     def _others(self, trials: Sequence[Trial]) -> list[tuple[int, str, int]]:
         return [(t.number, t.state, len(t.curve)) for t in trials if t.number not in self._mine]
