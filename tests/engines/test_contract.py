@@ -228,8 +228,8 @@ def test_states_and_reasons_mean_the_same(tmp_path, engine, fault):
     family = tmp_path / "faulty.py"
     family.write_text(FAULTY)
     # The reference stays whole: what cannot even be built is refused before there is a study.
-    faults = ["--set", "fault=none"] if fault == "none" else ["--range", f"fault=none,{fault}"]
-    options = ["--trials", "5", "--workers", "1", *faults, "--set", "epochs=1"]
+    faults = f"fault=none,{'long' if fault == 'none' else fault}"
+    options = ["--trials", "5", "--workers", "1", "--range", faults, "--range", "epochs=1:4"]
     bench(tmp_path / "home", family, engine, *options)
     found = trials(tmp_path / "home", f"digits-faulty{'' if engine == 'optuna' else f'-{engine}'}")
     assert len(found) == 5
