@@ -326,6 +326,7 @@ def test_labels_that_do_not_belong_to_the_predictions_are_seen(home, change, sai
     assert said in run.stdout
 
 
+@pytest.mark.slow
 def test_a_study_that_was_searched_anew_has_no_final_of_the_one_before(home):
     """The storage is lost and mended, then a study of the same name is made: what was tested is another's."""
     put_something_else_in_place_of_the_storage(home)
@@ -343,6 +344,7 @@ def test_a_study_that_was_searched_anew_has_no_final_of_the_one_before(home):
     assert results.read_finals(home) == [tested]
 
 
+@pytest.mark.slow
 def test_deleting_a_study_of_another_storage_leaves_the_finals_of_its_namesake(home, tmp_path):
     url = f"sqlite:///{tmp_path / 'other.db'}"
     anew = ["--dataset", "digits", "--trials", "1", "--storage", url, "--workers", "1", "--no-final"]
@@ -355,6 +357,7 @@ def test_deleting_a_study_of_another_storage_leaves_the_finals_of_its_namesake(h
     assert results.read_finals(home) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
