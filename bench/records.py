@@ -65,8 +65,11 @@ class Trial:
 
     @property
     def paused(self) -> bool:
-        """It waits at a rung, its state saved; only then does a running trial have samples."""
-        return self.state == "running" and self.samples > 0
+        """It waits at a rung, its state saved: then alone does a running trial have samples, and no end.
+
+        One whose process died between the record of its end and its state has both, and is run again.
+        """
+        return self.state == "running" and self.samples > 0 and self.elapsed is None
 
     @property
     def rungs(self) -> tuple[tuple[int, float], ...]:
