@@ -12,7 +12,7 @@ import pytest
 
 from bench.errors import RecordError, UsageError
 from bench.family import load
-from bench.records import Finished, Paused, Phases, Reported, Started, Trial
+from bench.records import Finished, Paused, Phases, Reported, Shelved, Started, Trial
 from bench.rows import trial_of
 from bench.store import Store
 
@@ -39,12 +39,22 @@ def write(store, *events):
         writer(event)
 
 
-def test_a_finished_trialtrial_ofs_back_as_it_was(store):
+def test_a_finished_trial_reads_back_as_it_was(store):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Reported(0, 1, 1000, 0.9), Finished(DONE))
     assert store.trials("digits-cnn") == [DONE]
 
 
-def test_a_record_that_was_written_before_confusions_were_kept_istrial_of_without_one(store):
+def test_a_trial_whose_end_was_half_written_is_run_again_and_one_that_was_shelved_waits(store):
+    shelved = replace(DONE, number=1, state="running", elapsed=None)
+    write(store, Started(0, PARAMS, 1, 4000, 1, 77), Started(1, PARAMS, 1, 4000, 1, 77), Shelved(1, 1, shelved))
+    store.writer("digits-cnn", FAMILY.space)._record(DONE)  # as a kill before the state leaves it
+    assert [(trial.state, trial.paused) for trial in store.trials("digits-cnn")] == [
+        ("running", False),
+        ("running", True),
+    ]
+
+
+def test_a_record_that_was_written_before_confusions_were_kept_is_read_without_one(store):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Finished(DONE))
     (stored,) = store._storage.get_all_trials(store._storage.get_study_id_from_name("digits-cnn"))
     assert '"confusion": [[0, 0, 60], ' in stored.user_attrs["bench"]  # within the one record, no write of its own
