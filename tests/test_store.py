@@ -79,7 +79,7 @@ def test_states_and_values_are_optunas_own(store, tmp_path):
     assert [t.reason for t in store.trials("digits-cnn")] == [None, None, "diverged", None]
 
 
-def test_optunas_own_command_linetrial_ofs_it(store, tmp_path):
+def test_optunas_own_command_line_reads_it(store, tmp_path):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Finished(DONE))
     url = f"sqlite:///{tmp_path}/bench.db"
     command = [str(Path(sys.executable).with_name("optuna")), "trials", "--study-name", "digits-cnn", "--storage", url]
@@ -106,7 +106,7 @@ def test_two_studies_share_one_file(store, tmp_path):
     other.close()
 
 
-def test_the_file_is_in_wal_mode_so_that_it_can_betrial_of_while_it_is_written(store, tmp_path):
+def test_the_file_is_in_wal_mode_so_that_it_can_be_read_while_it_is_written(store, tmp_path):
     connection = sqlite3.connect(tmp_path / "bench.db")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
