@@ -233,7 +233,7 @@ def test_ctrl_c_saves_and_stops_and_leaves_no_worker(tmp_path):
 @pytest.mark.slow
 def test_a_space_that_is_all_tried_is_done_and_gets_its_final(tmp_path):
     fixed = [
-        "depth=1", "width=16", "batch_size=64", "optimizer=adam", "learning_rate=0.001", "weight_decay=0", "warm_up=0",
+        "depth=1", "width=16", "batch_size=64", "optimizer=adam", "learning_rate=0.001", "weight_decay=0",
         "cooldown=0", "epochs=1",
     ]  # fmt: skip
     options = ["--dataset", "digits", "--sampler", "grid", "--trials", "9", "--seeds", "2", "--json"]
