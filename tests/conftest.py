@@ -83,7 +83,8 @@ def build(config, image_shape, classes):
     return keras.Model(inputs, keras.layers.Dense(classes)(x))
 
 
-FAMILY = Family("faulty", SearchSpace({"fault": Choice("none", "exit"), "epochs": Int(1, 100_000)}), build)
+FAULTS = Choice("none", "exit", "kill", "memory", "nan", "raise", "long")
+FAMILY = Family("faulty", SearchSpace({"fault": FAULTS, "epochs": Int(1, 100_000)}), build)
 '''
 
 

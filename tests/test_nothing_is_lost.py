@@ -15,6 +15,7 @@ import pytest
 
 from bench.store import Store
 from bench.workers.orphans import VARIABLE
+from tests.waiting import wait_for
 
 BENCH = [sys.executable, "-m", "bench"]
 SOURCES = Path(__file__).parents[1] / "bench"
@@ -50,16 +51,6 @@ def finished(home, study="digits-mlp"):
 def leaderboard(home):
     command = [*BENCH, "leaderboard", "--dataset", "digits", "--json", "--home", str(home)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["rows"]
-
-
-def wait_for(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def workers_of(pid):

@@ -17,6 +17,7 @@ from bench.errors import BenchError, Interrupted, StudyLocked, UsageError
 from bench.leases import ALONE, LEASE_SECONDS, TABLE
 from bench.patience import Patience
 from bench.store import Store, problem_of
+from tests.waiting import wait_for
 
 BENCH = [sys.executable, "-m", "bench"]
 OPTIONS = ["--dataset", "digits", "--workers", "1", "--seeds", "2", "--range", "epochs=1:12"]
@@ -62,16 +63,6 @@ def stored(tmp_path, storage):
 
 def finished(tmp_path, storage):
     return [trial for trial in stored(tmp_path, storage) if trial.state != "running"]
-
-
-def wait_for(condition, seconds=400):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def trained_in(home):

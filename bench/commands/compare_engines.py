@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.common import console, print_json, waiting
-from bench.commands.options import add_accept, add_dataset, add_storage, add_workers, pair, positive, study_name, whole
+from bench.commands.options import (
+    add_accept,
+    add_dataset,
+    add_space,
+    add_storage,
+    add_workers,
+    positive,
+    study_name,
+    whole,
+)
 from bench.commands.running import asked
 from bench.errors import BenchError, Interrupted, UsageError
 from bench.options import ENGINES, PRECISIONS
@@ -51,18 +60,7 @@ def arguments(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--repeats", type=positive, default=REPEATS, metavar="K", help=f"seeds a pair ({REPEATS})")
     compare.add_argument("--seed", type=whole, default=0, metavar="S", help="the first seed (0)")
     compare.add_argument("--precision", choices=PRECISIONS, help="of all searches (auto: measured once)")
-    compare.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=pair,
-        metavar="NAME=VALUE",
-        dest="fixed",
-        help="keep it at this value",
-    )
-    compare.add_argument(
-        "--range", action="append", default=[], type=pair, metavar="NAME=LOW:HIGH", dest="ranges", help="search it here"
-    )
+    add_space(compare)
     compare.add_argument(
         "--study", type=study_name, metavar="NAME", help="studies are NAME-<pair>-<seed>; default: <dataset>-<family>"
     )

@@ -127,6 +127,13 @@ def whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
 
 
+def add_space(parser: argparse.ArgumentParser) -> None:
+    """--set and --range, which change a family's space without code."""
+    lists: dict[str, Any] = {"action": "append", "default": [], "type": pair}
+    parser.add_argument("--set", metavar="NAME=VALUE", dest="fixed", help="keep a parameter at this value", **lists)
+    parser.add_argument("--range", metavar="NAME=LOW:HIGH", dest="ranges", help="search a parameter here", **lists)
+
+
 def add_accept(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept", action="append", default=[], choices=HARMLESS, help="go on although these differ from the study's"

@@ -11,10 +11,10 @@ from bench.commands.options import (
     add_accept,
     add_ray_address,
     add_seeds,
+    add_space,
     add_study,
     add_workers,
     duration,
-    pair,
     positive,
     whole,
 )
@@ -47,24 +47,7 @@ def arguments(search: argparse.ArgumentParser) -> None:
         search.add_argument(f"--{what}", choices=every, metavar=what.upper(), help=_by_engine(offered))
     search.add_argument("--precision", choices=PRECISIONS, help="default: auto, by measurement")
     search.add_argument("--seed", type=whole, metavar="S", help="the study's seed (0)")
-    search.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=pair,
-        metavar="NAME=VALUE",
-        dest="fixed",
-        help="keep a parameter at this value",
-    )
-    search.add_argument(
-        "--range",
-        action="append",
-        default=[],
-        type=pair,
-        metavar="NAME=LOW:HIGH",
-        dest="ranges",
-        help="search a parameter here",
-    )
+    add_space(search)
     search.add_argument("--timeout", type=duration, metavar="30m", help="stop the search after this long; resumable")
     search.add_argument("--trial-timeout", type=duration, metavar="5m", help="a longer trial has failed")
     search.add_argument(

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import psutil
@@ -19,6 +18,7 @@ from bench.records import Finished, Reported, Started
 from bench.store import Store
 from bench.workers.orphans import VARIABLE
 from bench.workers.pool import Place
+from tests.waiting import wait_for
 
 BENCH = [sys.executable, "-m", "bench"]
 QUICK = ["--dataset", "digits", "--workers", "2", "--no-final", "--engine", "ray", "--range", "epochs=5:12"]
@@ -87,16 +87,6 @@ def trials(home, study="digits-mlp-ray"):
         return store.trials(study) if study in store.studies() else []
     finally:
         store.close()
-
-
-def wait_for(condition, seconds=240):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def of_ours(pid):

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bench.store import Store
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -104,16 +105,6 @@ def trials(home):
 
 def finished(home):
     return [trial for trial in trials(home) if trial.state != "running"]
-
-
-def wait_for(condition, seconds=600):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def running(process, home):
