@@ -15,8 +15,8 @@ from bench.engines.interface import seed_of
 from bench.errors import FamilyError
 from bench.family import Family
 from bench.finals import CANDIDATES, ROUNDS
+from bench.inquiry import sizes
 from bench.space import Config
-from bench.study import sizes
 from bench.training.budget import REDUCTION, rungs
 from bench.workers.messages import AtRung, Decide, Done, Job, Lost, Ready
 from bench.workers.pool import Pool

@@ -9,122 +9,27 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from bench.domains import Choice, Domain, Fixed, Float, Int, Value, When, describe, number_of, restored
 from bench.errors import SpaceError, did_you_mean
 
-Value = int | float | str | bool
+__all__ = [
+    "Choice",
+    "Config",
+    "Domain",
+    "Fixed",
+    "Float",
+    "Int",
+    "SearchSpace",
+    "Value",
+    "When",
+    "fingerprint",
+    "restore",
+]
+
 Config = dict[str, Value]
-
-
-@dataclass(frozen=True)
-class Int:
-    """Whole numbers from low to high, both included; `log` spreads them evenly in log(value)."""
-
-    low: int
-    high: int
-    log: bool = False
-
-    def problems(self) -> list[str]:
-        for bound in (self.low, self.high):
-            if isinstance(bound, bool) or not isinstance(bound, int):
-                return [f"bounds must be whole numbers, not {bound!r}"]
-        return _range_problems(self.low, self.high, self.log)
-
-    def contains(self, value: Value) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    def at(self, share: float) -> int:
-        """The value below which this share of the range lies; `share` in [0, 1]."""
-        # Half a unit more at both ends, so that the bounds are as likely as what lies between.
-        low, high = self.low - 0.5, self.high + 0.5
-        value = low * (high / low) ** share if self.log else low + (high - low) * share
-        return self.nearest(round(value))
-
-    def nearest(self, value: Value) -> int:
-        return min(max(int(_number(value)), self.low), self.high)
-
-
-@dataclass(frozen=True)
-class Float:
-    """Real numbers from low to high, both included; `log` spreads them evenly in log(value)."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def problems(self) -> list[str]:
-        for bound in (self.low, self.high):
-            if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not math.isfinite(bound):
-                return [f"bounds must be finite numbers, not {bound!r}"]
-        return _range_problems(self.low, self.high, self.log)
-
-    def contains(self, value: Value) -> bool:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    def at(self, share: float) -> float:
-        """The value below which this share of the range lies; `share` in [0, 1]."""
-        value = self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
-        return self.nearest(value)
-
-    def nearest(self, value: Value) -> float:
-        return min(max(_number(value), float(self.low)), float(self.high))
-
-
-class Choice:
-    """One of the options given: strings, numbers or booleans."""
-
-    def __init__(self, *options: Value) -> None:
-        self.options = options
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Choice) and self.options == other.options
-
-    def __hash__(self) -> int:
-        return hash(self.options)
-
-    def __repr__(self) -> str:
-        return f"Choice({', '.join(map(repr, self.options))})"
-
-    def problems(self) -> list[str]:
-        if not self.options:
-            return ["a choice needs at least one option"]
-        bad = [option for option in self.options if not isinstance(option, (str, int, float, bool))]
-        if bad:
-            return [f"options must be strings, numbers or booleans, not {bad[0]!r}"]
-        if len({(type(option), option) for option in self.options}) < len(self.options):
-            return [f"options repeat: {', '.join(map(repr, self.options))}"]
-        return []
-
-    def contains(self, value: Value) -> bool:
-        return any(type(value) is type(option) and value == option for option in self.options)
-
-    def at(self, share: float) -> Value:
-        """The options side by side over [0, 1], each as wide as the others."""
-        return self.options[min(int(share * len(self.options)), len(self.options) - 1)]
-
-    def nearest(self, value: Value) -> Value:
-        return value if self.contains(value) else self.options[0]
-
-
-Domain = Int | Float | Choice
-
-
-@dataclass(frozen=True)
-class When:
-    """A domain that is active only while `parent` (declared before it) has one of `values`."""
-
-    parent: str
-    values: tuple[Value, ...]
-    domain: Domain
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A parameter that is no longer searched: `--set name=value`."""
-
-    value: Value
 
 
 class SearchSpace:
@@ -250,7 +155,7 @@ class SearchSpace:
 
     def describe(self) -> dict[str, Any]:
         """A JSON-ready description, the same for equal spaces; what a study freezes."""
-        return {name: _describe(declared) for name, declared in self.domains.items()}
+        return {name: describe(declared) for name, declared in self.domains.items()}
 
 
 def restore(description: Mapping[str, Any]) -> SearchSpace:
@@ -260,40 +165,13 @@ def restore(description: Mapping[str, Any]) -> SearchSpace:
         ready = [name for name, described in left.items() if described.get("when") not in left]
         if not ready:
             raise SpaceError("The search space is not usable:", [f"{name!r} depends on itself" for name in left])
-        domains |= {name: _restored(left.pop(name)) for name in ready}
+        domains |= {name: restored(left.pop(name)) for name in ready}
     return SearchSpace(domains)
-
-
-def _restored(described: Mapping[str, Any]) -> Domain | When | Fixed:
-    if "when" in described:
-        domain: Any = _restored(described["domain"])
-        return When(described["when"], tuple(described["in"]), domain)
-    if "fixed" in described:
-        return Fixed(described["fixed"])
-    if "choice" in described:
-        return Choice(*described["choice"])
-    low, high = described.get("int") or described["float"]
-    return Int(low, high, described["log"]) if "int" in described else Float(low, high, described["log"])
 
 
 def fingerprint(description: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of what `SearchSpace.describe` gave, read back from JSON or not."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
-
-
-def _number(value: Value) -> float:
-    if isinstance(value, str):
-        raise SpaceError("The configuration is not usable:", [f"a number is needed, not {value!r}"])
-    return float(value)
-
-
-def _range_problems(low: float, high: float, log: bool) -> list[str]:
-    problems = []
-    if low > high:
-        problems.append(f"low must not exceed high, but {low!r} > {high!r}; swap them")
-    if log and low <= 0:
-        problems.append(f"a log range needs low > 0, not {low!r}")
-    return problems
 
 
 def _space_problems(domains: Mapping[str, object]) -> list[str]:
@@ -366,7 +244,7 @@ def _parse_like(domain: Domain, text: str) -> Value:
 def _fix(domain: Domain, text: str) -> Fixed:
     value = _parse_like(domain, text)
     # A set value may lie outside the searched range, but not where the range's kind makes no sense.
-    if isinstance(domain, (Int, Float)) and domain.low >= 0 and _number(value) < 0:
+    if isinstance(domain, (Int, Float)) and domain.low >= 0 and number_of(value) < 0:
         raise ValueError(f"must not be negative, as in {domain}")
     return Fixed(value)
 
@@ -377,7 +255,7 @@ def _rerange(domain: Domain, text: str) -> Domain:
     parts = text.split(":")
     if len(parts) != 2:
         raise ValueError("a range is written low:high, for example 1e-4:1e-2")
-    low, high = (_number(_parse_like(domain, part.strip())) for part in parts)
+    low, high = (number_of(_parse_like(domain, part.strip())) for part in parts)
     changed: Int | Float
     changed = Int(int(low), int(high), domain.log) if isinstance(domain, Int) else Float(low, high, domain.log)
     problems = changed.problems()
@@ -391,20 +269,9 @@ def _option(domain: Choice, text: str) -> Value:
     kinds = {type(option) for option in domain.options}
     if not kinds or not kinds <= {int, float}:
         return _parse_like(domain, text)
-    least, most = min(map(_number, domain.options)), max(map(_number, domain.options))
+    least, most = min(map(number_of, domain.options)), max(map(number_of, domain.options))
     number = _parse_like(Int(0, 1) if kinds == {int} else Float(least, most), text)
-    if least > 0 >= _number(number):
+    if least > 0 >= number_of(number):
         raise ValueError(f"must be positive, as in {domain}, not {text!r}")
     # Of equal numbers the option as declared: 1 and 1.0 would be two options.
     return next((option for option in domain.options if option == number), number)
-
-
-def _describe(declared: Domain | When | Fixed) -> dict[str, Any]:
-    if isinstance(declared, When):
-        return {"when": declared.parent, "in": list(declared.values), "domain": _describe(declared.domain)}
-    if isinstance(declared, Fixed):
-        return {"fixed": declared.value}
-    if isinstance(declared, Choice):
-        return {"choice": list(declared.options)}
-    kind = "int" if isinstance(declared, Int) else "float"
-    return {kind: [declared.low, declared.high], "log": declared.log}

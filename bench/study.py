@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import bench
@@ -17,22 +17,19 @@ from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines import assembly
 from bench.engines.company import Alone, Company, Joined
-from bench.engines.local import ATTEMPTS, Plan
-from bench.errors import FamilyError, InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
+from bench.engines.local import Plan
+from bench.errors import InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
 from bench.files import unique_slug
 from bench.holding import still_alone
+from bench.inquiry import measured_precision, sizes
 from bench.leases import Leases
 from bench.options import ENGINES, Resources
 from bench.patience import Patience
-from bench.records import WINNER, Event, Subscriber, Trial, WorkerChanged
-from bench.space import Config
+from bench.records import WINNER, Event, Subscriber, Trial
 from bench.store import Store
 from bench.training.budget import epoch_marks
-from bench.workers.messages import Lost, Probe, Probed, Ready, Size, Sized
 from bench.workers.pool import Pool
-
-BUILD_SECONDS = 120.0  # for one model, its framework's first use included
 
 
 @dataclass(frozen=True)
@@ -273,69 +270,6 @@ def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequenc
         "purpose": request.purpose,
         **_code(request.family),
     }
-
-
-def measured_precision(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> str:
-    """What `auto` chooses on this device."""
-    return probe(pool, subscribers).precision
-
-
-def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
-    """Let the first worker that is ready measure whether bfloat16 pays on its device."""
-
-    def tell(worker: int, state: Literal["ready", "probing"]) -> None:
-        for subscriber in subscribers:
-            subscriber(WorkerChanged(worker, state, pool.device_of(worker)))
-
-    asked: int | None = None
-    while True:
-        for worker, message in pool.poll(1.0):
-            if isinstance(message, Probed):
-                tell(worker, "ready")
-                return message
-            if isinstance(message, Lost) and worker == asked:
-                asked = None
-            if isinstance(message, Ready):
-                tell(worker, "ready")
-        if asked is None and pool.idle:
-            asked = pool.idle[0]
-            pool.send(asked, Probe())
-            tell(asked, "probing")
-
-
-def sizes(
-    family: Family,
-    configs: Sequence[Config],
-    precision: str,
-    pool: Pool,
-    stop_asked: Callable[[], bool] = lambda: False,
-) -> Sequence[int]:
-    """Parameters of the models that a worker builds of these configurations; nothing is trained.
-
-    Raises:
-        FamilyError: `build` fails, or its model does not fit the data.
-        Interrupted: a stop was asked for.
-    """
-    asked: int | None = None
-    since, lost = time.monotonic(), 0
-    while not stop_asked():
-        for worker, message in pool.poll(1.0):
-            if isinstance(message, Sized):
-                if message.problem:
-                    log = f"the end of {pool.log_of(worker)} has the traceback"
-                    raise FamilyError(f"Family {family.name!r} cannot build its models: {message.problem}; {log}.")
-                return message.parameters
-            if isinstance(message, Lost) and worker == asked:
-                asked, lost = None, lost + 1
-                if lost == ATTEMPTS:
-                    raise FamilyError(f"Family {family.name!r}: {message.detail} while it built the models.")
-        if asked is None and pool.idle:
-            asked, since = pool.idle[0], time.monotonic()
-            pool.send(asked, Size(pack(family), tuple(configs), precision))
-        elif asked is not None and time.monotonic() - since > BUILD_SECONDS:
-            pool.kill(asked)
-            raise FamilyError(f"Family {family.name!r}: `build` did not return within {BUILD_SECONDS:.0f} s.")
-    raise Interrupted("Stopped before anything was trained.")
 
 
 def _rehearse(family: Family, pool: Pool, stop_asked: Callable[[], bool]) -> None:

@@ -168,7 +168,7 @@ def _in_turn(pairs: list[Pair], options: argparse.Namespace) -> list[tuple[Pair,
 
 def _precision(session: Session, studies: list[str], asked_for: str | None) -> str:
     """One for all searches: what those that are there have, else what was asked for, else what is measured."""
-    from bench.study import measured_precision
+    from bench.inquiry import measured_precision
 
     if asked_for in (None, "auto"):
         made = [settings["precision"] for study in studies if (settings := session.store.settings(study)) is not None]

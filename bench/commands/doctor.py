@@ -69,7 +69,7 @@ def _precision() -> Iterator[Check]:
 
 
 def _probe(pool: Pool) -> tuple[float, float, str]:
-    from bench.study import probe
+    from bench.inquiry import probe
 
     probed = probe(pool)
     return probed.float32_ms, probed.bfloat16_ms, probed.precision

@@ -104,7 +104,7 @@ def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
 
 def _plan(options: argparse.Namespace, session: Session, family: Family, wait: Waiting) -> dict[str, Any]:
     from bench.estimate import estimate
-    from bench.study import measured_precision
+    from bench.inquiry import measured_precision
 
     sealed, study = session.sealed, session.study_name(family)
     settings = session.store.settings(study)

@@ -31,8 +31,8 @@ from bench.engines.fixed import Run, run_all
 from bench.family import load
 from bench.files import sha256
 from bench.holdout.seal import ensure
+from bench.inquiry import measured_precision
 from bench.records import Manifest
-from bench.study import measured_precision
 from bench.workers.pool import Place, Pool
 
 BENCH = [sys.executable, "-m", "bench"]
