@@ -18,7 +18,7 @@ from bench.errors import BenchError, Interrupted
 # In the order of the help.
 COMMANDS = (
     *("search", "final", "leaderboard", "reproduce", "trials", "show", "studies", "families", "datasets"),
-    *("compare-engines", "dashboard", "doctor", "fsck", "config", "completion"),
+    *("plan", "compare-engines", "dashboard", "doctor", "fsck", "config", "completion"),
 )
 
 WIDTH = 78  # of what stands as it is in a help text

@@ -17,6 +17,7 @@ from ray.tune.schedulers import (
 )
 
 from bench.engines.interface import perturbed, seed_of
+from bench.engines.quota import Quota
 from bench.records import Trial
 from bench.space import Config, Float, SearchSpace, When
 from bench.training.budget import REDUCTION
@@ -102,7 +103,22 @@ class _None(_Unjudged, FIFOScheduler):  # type: ignore[misc]  # Ray carries no t
     pass
 
 
-class _Asha(_Unjudged, AsyncHyperBandScheduler):  # type: ignore[misc]
+class _WithQuota(AsyncHyperBandScheduler):  # type: ignore[misc]
+    """Tune's ASHA under the quota that the local engine's has: it compares a trial with those before it alone."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._quota = Quota()
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision = str(super().on_trial_result(tune_controller, trial, result))
+        if result[TIME] != 1:  # the first rung
+            return decision
+        stops = self._quota.stops(trial.config["number"], result[VALUE], decision == TrialScheduler.STOP)
+        return str(TrialScheduler.STOP) if stops else decision
+
+
+class _Asha(_Unjudged, _WithQuota):
     pass
 
 

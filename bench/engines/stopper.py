@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import optuna
 from optuna.trial import TrialState
 
 from bench.engines.interface import Verdict
+from bench.engines.quota import Quota
 from bench.errors import UsageError, did_you_mean
 from bench.records import Trial
 from bench.training.budget import REDUCTION
@@ -30,14 +30,11 @@ PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
     "none": lambda _, __: optuna.pruners.NopPruner(),
 }
 
-WINDOW = 3 * REDUCTION  # trials that the quota of the first rung looks back on
-
 
 class OptunaStopper:
     """Judges trials at rungs, on a study of its own that holds their curves and nothing else.
 
-    With `asha`, of the latest WINDOW trials at the first rung no more than one in REDUCTION goes on, but for one better
-    than all before. Asked asynchronously, successive halving lets most trials through while a sampler improves.
+    With `asha` a quota holds at the first rung.
 
     Args:
         pruner: a name in PRUNERS.
@@ -61,7 +58,7 @@ class OptunaStopper:
         self._trials: list[optuna.Trial] = []
         self._heard: set[tuple[int, int]] = set()
         self._quota_at = first_rung if pruner == "asha" else None
-        self._judged: dict[int, tuple[float, bool]] = {}  # trial -> value at the first rung, whether it went on
+        self._quota = Quota()
 
     def marks(self, number: int) -> None:
         return None
@@ -79,14 +76,8 @@ class OptunaStopper:
             trial.report(val_accuracy, samples)
         stop = trial.should_prune()
         if samples == self._quota_at:
-            stop = stop or self._over_quota(number, val_accuracy)
-            self._judged[number] = (val_accuracy, not stop)
+            stop = self._quota.stops(number, val_accuracy, stop)
         return stop and number != self._spared
-
-    def _over_quota(self, number: int, val_accuracy: float) -> bool:
-        others = [judged for other, judged in self._judged.items() if other != number]
-        best = max((value for value, _ in others), default=-math.inf)
-        return val_accuracy <= best and sum(on for _, on in others[-WINDOW:]) >= WINDOW // REDUCTION
 
     def tell(self, trial: Trial) -> None:
         self._trial(trial.number)

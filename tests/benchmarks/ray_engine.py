@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--family", default="cnn")
     parser.add_argument("--trials", default="30")
     parser.add_argument("--no-op", type=int, default=200)
-    parser.add_argument("--repeats", type=int, default=1, help="of A B B A")
+    parser.add_argument("--order", default="ABBA", help="A is the local engine, B is Ray")
     options = parser.parse_args()
     figures: dict[str, object] = {
         "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
@@ -78,8 +78,8 @@ def main() -> None:
     }
     found: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
     with tempfile.TemporaryDirectory() as temporary:
-        order = [*ENGINES, *reversed(ENGINES)] * options.repeats
-        for index, engine in enumerate(order):
+        for index, letter in enumerate(options.order):
+            engine = ENGINES["AB".index(letter)]
             home = Path(temporary) / f"{index}"
             seen = search(engine, home, options.family, "--dataset", options.dataset, "--trials", options.trials)
             found[engine].append(seen)

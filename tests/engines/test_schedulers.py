@@ -6,6 +6,7 @@ import pytest
 
 from bench.engines.interface import perturbed
 from bench.engines.schedulers import scheduler
+from bench.engines.stopper import OptunaStopper
 from bench.family import load
 from bench.records import Trial
 from bench.space import Choice, Float, Int, SearchSpace, When
@@ -42,6 +43,16 @@ def test_asha_stops_the_weak_at_each_of_our_rungs_and_spares_the_reference():
             assert at_rung(made, 10 + number, rung, 0.9) == "CONTINUE"
         assert at_rung(made, 20 + rung, rung, 0.5) == "STOP"
         assert at_rung(made, 0, rung, 0.5) == "CONTINUE"
+
+
+def test_asha_lets_no_more_through_while_a_sampler_improves_than_the_local_engine_does():
+    made, local = scheduler("asha", MARKS, SPACE, 0, None, ()), OptunaStopper("asha", MARKS[0], MARKS[-1])
+    values = [0.9, *(0.8 + k / 1000 for k in range(60))]  # each better than nearly all before, none the best
+    tune = [at_rung(made, number, MARKS[0], value) == "CONTINUE" for number, value in enumerate(values)]
+    ours = [local.judge(number, MARKS[0], value) == "go" for number, value in enumerate(values)]
+    assert all(sum(tune[k : k + 9]) <= 3 for k in range(len(tune)))
+    assert abs(sum(tune) - sum(ours)) <= 1
+    assert 15 < sum(ours)
 
 
 @pytest.mark.parametrize("marks", [[100], [100, 300], MARKS])

@@ -1,0 +1,124 @@
+"""How many seeds and test images resolve a difference: the variance model of `bench.statistics`, asked beforehand.
+
+The difference of two families' mean accuracies has the variance (image + residual / S) / N + seed / S for S seeds a
+family and N images, with components estimated from stored predictions, or assumed. It is resolved where a t-test at
+5 % finds it with a probability of 80 %: power is that of the non-central t distribution (Cohen 1988, ch. 2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import ShapeError
+from bench.statistics import Correct, t_quantile
+
+ALPHA, POWER = 0.05, 0.8
+MOST_SEEDS = 1_000
+MOST_IMAGES = 10**9
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variance components of the difference of two families, each per image and seed.
+
+    Attributes:
+        image: what images alone add: some are answered by one family's models and not by the other's.
+        residual: of each family, what a seed adds on an image.
+        seed: of each family, what a seed adds on all images alike.
+    """
+
+    image: float
+    residual: tuple[float, float]
+    seed: tuple[float, float]
+
+
+def components(a: Correct, b: Correct) -> Components:
+    """Estimated from two families' answers to the same images; a negative component is none.
+
+    Args:
+        a, b: bool, shapes (seeds of a, images) and (seeds of b, images).
+
+    Raises:
+        ShapeError: one of them has a single seed, which does not show how seeds differ, or images are not the same.
+    """
+    if min(len(a), len(b)) < 2 or a.shape[1] != b.shape[1]:
+        raise ShapeError(f"Both need two seeds or more on the same images, not shapes {a.shape} and {b.shape}.")
+    images = a.shape[1]
+    residual, seed = zip(*(_within(one.astype(float)) for one in (a, b)), strict=True)
+    by_image = a.mean(axis=0) - b.mean(axis=0)
+    left = float(by_image.var(ddof=1)) - sum(part / len(one) for part, one in zip(residual, (a, b), strict=True))
+    return Components(max(0.0, left), residual, tuple(max(0.0, part / images) for part in seed))
+
+
+def _within(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Mean square of the residual, and what that of the seeds has more."""
+    seeds, images = values.shape
+    by_seed, by_image, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
+    residual = float(((values - by_seed[:, None] - by_image + mean) ** 2).sum()) / ((seeds - 1) * (images - 1))
+    return residual, images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1) - residual
+
+
+def assumed(error: float) -> Components:
+    """Of two families that err on a share `error` of the images and share no mistakes, before any final.
+
+    Accuracies of seeds on one test set then differ by a standard deviation of sqrt(error / 2n), as is often seen: half
+    of a family's errors are its seed's. Families that share mistakes need fewer images.
+
+    Raises:
+        ShapeError: `error` is no share between 0 and 1.
+    """
+    if not 0 < error < 1:
+        raise ShapeError(f"An error rate lies between 0 and 1, not {error!r}.")
+    half = error / 2
+    return Components(error - error**2, (half, half), (0.0, 0.0))
+
+
+def detectable(found: Components, seeds: int, images: int) -> float:
+    """The smallest difference of accuracies, as a fraction, that is resolved with so many seeds a family and images."""
+    from scipy import optimize, special
+
+    value, df = _variance(found, seeds, images)
+    if value == 0:
+        return 0.0
+    limit = t_quantile(df)
+    if math.isinf(df) or df > 1e5:
+        shift = limit + float(special.ndtri(POWER))
+    else:
+        shift = optimize.brentq(lambda nc: 1 - POWER - special.nctdtr(df, nc, limit), 0.0, 10 * limit + 10)
+    return float(shift * math.sqrt(value))
+
+
+def _variance(found: Components, seeds: int, images: int) -> tuple[float, float]:
+    """(variance of the difference, its Satterthwaite degrees of freedom), as `bench.statistics` would estimate them."""
+    by_images = (found.image + sum(found.residual) / seeds) / images
+    value = by_images + sum(found.seed) / seeds
+    spread = by_images**2 / max(1, images - 1)
+    for residual, seed in zip(found.residual, found.seed, strict=True):
+        spread += ((residual + images * seed) / (images * seeds)) ** 2 / (seeds - 1)
+        spread += (residual / (images * seeds)) ** 2 / ((seeds - 1) * max(1, images - 1))
+    return value, max(value**2 / spread, seeds - 1) if spread > 0 else math.inf
+
+
+def seeds_for(found: Components, difference: float, images: int) -> int | None:
+    """The fewest seeds a family that resolve a difference on these images; None where no number below 1,000 does."""
+    return _fewest(lambda seeds: detectable(found, seeds, images) <= difference, 2, MOST_SEEDS)
+
+
+def images_for(found: Components, difference: float, seeds: int) -> int | None:
+    """The fewest test images that resolve a difference with so many seeds a family; None where no number does."""
+    return _fewest(lambda images: detectable(found, seeds, images) <= difference, 2, MOST_IMAGES)
+
+
+def _fewest(enough: Callable[[int], bool], least: int, most: int) -> int | None:
+    """The smallest whole number that is enough, given that all above it are."""
+    if not enough(most):
+        return None
+    while least < most:
+        middle = (least + most) // 2
+        least, most = (least, middle) if enough(middle) else (middle + 1, most)
+    return least

@@ -1,0 +1,96 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from bench import statistics
+from bench.cli import main
+from bench.errors import ShapeError
+from bench.planning import Components, assumed, components, detectable, images_for, seeds_for
+
+
+def answers(rng, error, seeds, images):
+    """A family that errs on `error` of the images: every second seed, on the same ones, hard for it alone."""
+    hard = rng.random(images) < 2 * error
+    return ~(hard & (rng.random((seeds, images)) < 0.5))
+
+
+def test_components_of_simulated_families_are_those_that_are_assumed():
+    rng, error = np.random.default_rng(0), 0.02
+    found = [components(answers(rng, error, 5, 10_000), answers(rng, error, 5, 10_000)) for _ in range(40)]
+    wanted = assumed(error)
+    assert np.mean([one.image for one in found]) == pytest.approx(wanted.image, rel=0.05)
+    assert np.mean([one.residual for one in found]) == pytest.approx(wanted.residual[0], rel=0.05)
+    assert np.mean([one.seed for one in found]) < 0.02 * error / 100  # clipped at zero, so not zero on average
+
+
+def test_what_is_assumed_lets_seeds_differ_as_they_are_often_seen_to():
+    error, images = 0.008, 10_000
+    rng = np.random.default_rng(1)
+    spread = [answers(rng, error, 10, images).mean(axis=1).std(ddof=1) for _ in range(200)]
+    assert np.mean(spread) == pytest.approx(math.sqrt(error / (2 * images)), rel=0.1)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_a_difference_that_is_called_resolved_is_found_about_four_times_in_five(seeds):
+    rng, images, error = np.random.default_rng(2), 5_000, 0.03
+    difference = detectable(assumed(error), seeds, images)
+    lower, upper = error - difference / 2, error + difference / 2
+    found = [
+        statistics.compare(answers(rng, lower, seeds, images), answers(rng, upper, seeds, images)).p_value < 0.05
+        for _ in range(500)
+    ]
+    # At two seeds the test's own degrees of freedom scatter, and with them its power.
+    assert 0.72 <= np.mean(found) <= 0.9
+
+
+def test_the_fewest_seeds_and_images_are_just_enough():
+    found = Components(0.01, (0.004, 0.005), (1e-7, 1e-7))
+    seeds = seeds_for(found, 0.0032, 10_000)
+    assert detectable(found, seeds, 10_000) <= 0.0032 < detectable(found, seeds - 1, 10_000)
+    images = images_for(found, 0.004, 5)
+    assert detectable(found, 5, images) <= 0.004 < detectable(found, 5, images - 1)
+
+
+def test_seeds_do_not_make_up_for_images_nor_images_for_seeds():
+    assert seeds_for(Components(0.01, (0.004, 0.004), (0.0, 0.0)), 0.001, 10_000) is None
+    assert images_for(Components(0.0, (0.004, 0.004), (1e-5, 1e-5)), 0.001, 5) is None
+
+
+def test_one_seed_and_other_images_give_no_components():
+    one, two = np.ones((1, 10), bool), np.ones((2, 10), bool)
+    for pair in ((one, two), (two, np.ones((2, 9), bool))):
+        with pytest.raises(ShapeError, match="two seeds or more on the same images"):
+            components(*pair)
+    for error in (0.0, 1.0, 2.0):
+        with pytest.raises(ShapeError, match="between 0 and 1"):
+            assumed(error)
+
+
+# --- bench plan
+
+
+def test_a_plan_needs_no_final_where_an_error_rate_is_assumed(tmp_path, capsys):
+    assert main(["plan", "--error", "1", "--images", "10000", "--home", str(tmp_path / "none"), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["resolved_by_seeds"]["5"] == detectable(assumed(0.01), 5, 10_000)
+    assert not (tmp_path / "none").exists()
+    assert main(["plan", "--error", "1", "--home", str(tmp_path)]) == 0
+    assert "0.10 take no number of seeds on these images, or" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--resolve", "0"], "must be a percentage above 0 and below 100, not '0'"),
+        (["--error", "x"], "must be a percentage above 0 and below 100, not 'x'"),
+        (["--images", "1"], "must be a whole number of at least 2, not '1'"),
+        (["cnn", "--error", "1"], "leave the names or --error out"),
+        (["--dataset", "digits"], "needs the finals of two families on digits, not 0. Before any final, --error 1"),
+        (["cnn", "--dataset", "digits"], "'cnn' has no final on digits. There: none"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_says_why(tmp_path, capsys, arguments, said):
+    assert main(["plan", *arguments, "--home", str(tmp_path)]) in (2, 3)
+    assert said in capsys.readouterr().err
