@@ -91,13 +91,14 @@ def main() -> None:
             arguments = (str(family), "--dataset", "digits", "--sampler", "random", "--trials", str(options.no_op))
             seen = search(engine, home, *arguments)
             figures[f"{engine}, milliseconds a no-op trial"] = round(1000 * seen["trials"] / seen["count"], 1)
-    mean = {engine: statistics.mean(seen["trials"] for seen in found[engine]) for engine in ENGINES}
-    for engine in ENGINES:
+    mean = {engine: statistics.mean(one["trials"] for one in seen) for engine, seen in found.items() if seen}
+    for engine in mean:
         before = statistics.mean(seen["command"] - seen["trials"] for seen in found[engine])
         figures[f"{engine}, seconds from the first trial's start to the last one's end"] = round(mean[engine], 1)
         figures[f"{engine}, seconds before and after"] = round(before, 1)
         figures[f"{engine}, samples trained"] = [seen["samples"] for seen in found[engine]]
-    figures[f"ray / local ({TARGET} at most)"] = round(mean["ray"] / mean["optuna"], 3)
+    if len(mean) == len(ENGINES):
+        figures[f"ray / local ({TARGET} at most)"] = round(mean["ray"] / mean["optuna"], 3)
     print(json.dumps(figures, indent=2))
 
 
