@@ -11,6 +11,7 @@ from bench.data.sealed import Sealed
 from bench.errors import NoTrialSucceeded, UsageError
 from bench.records import Final, Phases, Trial
 from bench.results import Predictions
+from bench.rungs import rungs
 from bench.snippet import snippet
 from bench.space import restore
 
@@ -105,6 +106,7 @@ def portrait(study: Searched, tested: Examined | None, number: int | None, named
         "loss_curves": own.curves if own else None,
         "serving": own.serving if own else None,
         "timing": timing(study.trials, study.seconds, study.sessions),
+        "rungs": rungs(study.trials),
         "code": _code(trial, study, named),
     }
 

@@ -1,31 +1,17 @@
 """The main job from the command line, on real digits: search, final, leaderboard, and doing it again."""
 
-import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
 from bench.data.sealed import sealed_in
-
-BENCH = [sys.executable, "-m", "bench"]
-
-
-def bench(home, *arguments, check=True):
-    command = [*BENCH, *arguments, "--home", str(home)]
-    run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert not check or run.returncode == 0, run.stderr
-    return run
-
-
-def document(home, *arguments):
-    return json.loads(bench(home, *arguments, "--json").stdout)
+from tests.command_line import BENCH, bench, document
+from tests.waiting import wait_for_trials
 
 
 @pytest.fixture(scope="module")
@@ -181,55 +167,6 @@ def test_one_worker_and_one_seed_repeat_exactly(tmp_path):
     assert rows[0] == rows[1]
 
 
-def start(home, *options):
-    command = [*BENCH, "search", "mlp", "--dataset", "digits", "--no-final", "--home", str(home), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_trials(home, count, study="digits-mlp"):
-    from bench.store import Store
-
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        time.sleep(0.3)
-        if (home / "bench.db").exists():
-            store = Store(home)
-            try:
-                if study in store.studies():
-                    finished = [t for t in store.trials(study) if t.state != "running"]
-                    if len(finished) >= count:
-                        return finished
-            finally:
-                store.close()
-    raise AssertionError(f"fewer than {count} trials after 90 s")
-
-
-def test_a_killed_search_keeps_its_finished_trials_and_the_same_command_reaches_the_target(tmp_path):
-    process = start(tmp_path, "--trials", "12")
-    before = wait_for_trials(tmp_path, 3)
-    process.kill()
-    process.communicate()
-    bench(tmp_path, "search", "mlp", "--dataset", "digits", "--no-final", "--trials", "12")
-    rows = document(tmp_path, "trials", "mlp", "--dataset", "digits")["rows"]
-    assert [row["number"] for row in rows] == list(range(12))
-    assert all(row["state"] != "running" for row in rows)
-    for trial in before:
-        assert rows[trial.number]["val_accuracy"] == trial.val_accuracy
-
-
-def test_ctrl_c_saves_and_stops_and_leaves_no_worker(tmp_path):
-    import psutil
-
-    process = start(tmp_path, "--trials", "500")
-    wait_for_trials(tmp_path, 2)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command continues" in said
-    assert psutil.wait_procs(workers, timeout=5)[1] == []
-
-
 @pytest.mark.slow
 def test_a_space_that_is_all_tried_is_done_and_gets_its_final(tmp_path):
     fixed = [
@@ -261,83 +198,6 @@ def test_no_worker_may_open_any_sealed_set_or_what_was_set_aside(tmp_path, monke
         session.pool()
         session.store.close()
     assert {session.sealed.test_path, other, tmp_path / "results", tmp_path / "quarantine"} <= set(made)
-
-
-def test_a_second_search_of_a_study_exits_75_naming_the_holder(tmp_path):
-    process = start(tmp_path, "--trials", "500")
-    wait_for_trials(tmp_path, 1)
-    run = bench(tmp_path, "search", "mlp", "--dataset", "digits", "--no-final", check=False)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert run.returncode == 75
-    assert f"process {process.pid}" in run.stderr
-
-
-FAMILY = '''"""Works badly."""
-import os
-import sys
-from bench.family import Family
-from bench.space import Int, SearchSpace
-
-
-def build(config, image_shape, classes):
-    import keras
-    {fault}
-
-
-FAMILY = Family("broken", SearchSpace({{"epochs": Int(1, 9)}}), build, {reference})
-'''
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("raise RuntimeError('no model today')", "RuntimeError: no model today (FILE, line 10)"),
-        ("sys.exit(1)", "SystemExit: 1 (FILE, line 10)"),
-        ("os._exit(0)", "Family 'broken': worker 0 ended with exit code 0"),
-        ("return None", "build must return a Keras model with its input and output shapes, not None"),
-        (
-            "k = keras.layers; return keras.Sequential([keras.Input(image_shape), k.Flatten(), k.Dense(classes + 1)])",
-            "its output must have shape (None, 10), not (None, 11)",
-        ),
-    ],
-)
-def test_a_family_that_cannot_be_built_is_said_once_and_leaves_no_study(tmp_path, fault, said):
-    family = tmp_path / "broken.py"
-    family.write_text(FAMILY.format(fault=fault, reference="{'epochs': 3}"))
-    options = ["--dataset", "digits", "--trials", "50", "--workers", "1"]
-    run = bench(tmp_path, "search", str(family), *options, check=False)
-    assert run.returncode == 3, run.stderr
-    assert said.replace("FILE", str(family)) in run.stderr
-    assert "Traceback" not in run.stderr
-    assert len([line for line in run.stderr.splitlines() if "trial" in line and "failed" in line]) == 0
-    assert document(tmp_path, "studies")["rows"] == []
-
-
-@pytest.mark.parametrize(("options", "code", "said"), [(["gp"], 2, "pip install torch"), (["grid"], 3, "A grid over")])
-def test_a_sampler_that_cannot_serve_leaves_no_study_behind(tmp_path, options, code, said):
-    if options == ["gp"] and importlib.util.find_spec("torch"):
-        pytest.skip("torch is installed, so that nothing is missing")
-    run = bench(tmp_path, "search", "mlp", "--dataset", "digits", "--sampler", *options, check=False)
-    assert run.returncode == code
-    assert said in run.stderr
-    assert document(tmp_path, "studies")["rows"] == []
-
-
-@pytest.mark.slow
-def test_a_search_in_which_nothing_completes_ends_early_with_exit_4_and_the_reason(tmp_path):
-    family = tmp_path / "broken.py"
-    family.write_text(FAMILY.format(fault="raise RuntimeError('no model today')", reference="None"))
-    options = [str(family), "--dataset", "digits", "--workers", "1"]
-    run = bench(tmp_path, "search", *options, "--trials", "3", check=False)
-    assert run.returncode == 4
-    assert f"no model today ({family}, line 10)" in run.stderr
-    run = bench(tmp_path, "search", *options, "--trials", "50", check=False)
-    assert run.returncode == 4
-    assert "The first 5 trials failed" in run.stderr
-    rows = document(tmp_path, "trials", str(family), "--dataset", "digits")["rows"]
-    assert {row["state"] for row in rows} == {"failed"}
-    assert len(rows) < 10
 
 
 def test_help_and_tables_load_nothing_heavy(home):

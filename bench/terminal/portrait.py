@@ -32,7 +32,7 @@ def draw(document: Document, width: int, *, timing: bool = False, ascii_only: bo
     first = [sections.configuration(), sections.importance(), sections.curve()]
     second = [sections.confusion(), sections.errors(), sections.serving()]
     if timing:
-        second.append(sections.timing())
+        second += [sections.timing(), sections.rungs()]
     if width >= WIDE:
         grid = Table.grid(padding=(0, GAP, 0, 0))
         for _ in range(2):
@@ -247,6 +247,18 @@ class _Sections:
             states.add_row(name, str(state["trials"]), f"{state['seconds']:,.1f}", f"{100 * share:.0f} %")
         note = Text("wait: for a verdict or a next trial. other: starting, idle, and runs that were cut off.", "dim")
         return Group(_heading("Time", what), table, note, "", states)
+
+    def rungs(self) -> RenderableType:
+        """How well each rung ranks the trials; see `bench.rungs`."""
+        heading = _heading("Rungs", "ranks of those that went on, here and at their next judgement")
+        if not self.document["rungs"]:
+            return Group(heading, Text("No trial was judged before its end.", "dim"))
+        table = _table(("samples", "right"), ("trials", "right"), ("went on", "right"), ("rank correlation", "right"))
+        for rung in self.document["rungs"]:
+            found = rung["rank_correlation"]
+            correlation = "" if found is None else f"{found:.2f}"
+            table.add_row(f"{rung['samples']:,}", str(rung["trials"]), str(rung["went_on"]), correlation)
+        return Group(heading, table)
 
     def code(self) -> RenderableType:
         code = self.document["code"]

@@ -107,6 +107,11 @@ DOCUMENT = {
             "failed": {"trials": 1, "seconds": 10.0},
         },
     },
+    "rungs": [
+        {"samples": 8_333, "trials": 49, "went_on": 16, "rank_correlation": 0.6153},
+        {"samples": 24_999, "trials": 16, "went_on": 9, "rank_correlation": -0.25},
+        {"samples": 74_997, "trials": 9, "went_on": 3, "rank_correlation": None},
+    ],
     "code": "import keras\n\nconfig = {\n    'blocks': 3,\n}\n",
 }  # fmt: skip
 
