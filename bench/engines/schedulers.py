@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -103,12 +103,18 @@ class _None(_Unjudged, FIFOScheduler):  # type: ignore[misc]  # Ray carries no t
     pass
 
 
-class _WithQuota(AsyncHyperBandScheduler):  # type: ignore[misc]
-    """Tune's ASHA under the quota that the local engine's has: it compares a trial with those before it alone."""
+class _LikeOurs(AsyncHyperBandScheduler):  # type: ignore[misc]
+    """Tune's ASHA with the local engine's rule and quota, so that both engines stop alike.
+
+    Of n trials at a rung, the one that is judged among them, the best n / REDUCTION go on, rounded down, but always the
+    best one. Tune takes a percentile of those before it, which lets more through while they are few.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._quota = Quota()
+        for bracket in self._brackets:
+            bracket.cutoff = _least_that_goes_on
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         decision = str(super().on_trial_result(tune_controller, trial, result))
@@ -118,7 +124,13 @@ class _WithQuota(AsyncHyperBandScheduler):  # type: ignore[misc]
         return str(TrialScheduler.STOP) if stops else decision
 
 
-class _Asha(_Unjudged, _WithQuota):
+def _least_that_goes_on(before: Mapping[str, float]) -> float | None:
+    """The value below which the next trial at a rung is stopped; None at the first one."""
+    others = sorted(before.values(), reverse=True)
+    return others[max(1, (len(others) + 1) // REDUCTION) - 1] if others else None
+
+
+class _Asha(_Unjudged, _LikeOurs):
     pass
 
 
