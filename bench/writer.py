@@ -10,6 +10,7 @@ from typing import Any
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench import failpoints
@@ -19,6 +20,7 @@ from bench.patience import Patience, is_gone
 from bench.records import Event, Finished, Paused, Reported, Shelved, Started, Trial
 from bench.rows import ATTRIBUTE, STATES, row
 from bench.space import SearchSpace
+from bench.tables import TrialTables
 from bench.urls import why
 
 RETRY_SECONDS = 1.0
@@ -43,6 +45,7 @@ class Writer:
         self._storage, self._space, self._wait_for_room = storage, space, wait_for_room
         self._patience, self._shared = patience, shared
         self._study_id = storage.get_study_id_from_name(study)
+        self._tables = TrialTables(storage.engine, self._study_id)
         self._ids = {t.number: t._trial_id for t in storage.get_all_trials(self._study_id, deepcopy=False)}
         self._steps: dict[int, set[int]] = {}
 
@@ -93,14 +96,12 @@ class Writer:
         template = row(self._space, event.params)
         template.user_attrs[ATTRIBUTE] = json.dumps(attributes)
         failpoints.reach("store: before a trial")
-        trial_id = self._storage.create_new_trial(self._study_id, template_trial=template)
+        trial_id, number = self._tables.create(template)
         failpoints.reach("store: after a trial")
-        if self._shared:
-            number = self._storage.get_trial_number_from_id(trial_id)
-            if number != event.number:  # the row stays, and is run like any whose process is gone
-                raise BenchError(
-                    f"Another program began trial {event.number} while this one was held up. Run the command again."
-                )
+        if number != event.number:  # the row stays, and is run like any whose process is gone
+            raise BenchError(
+                f"Another program began trial {event.number} while this one was held up. Run the command again."
+            )
         self._ids[event.number] = trial_id
 
     def _known(self, number: int) -> bool:
@@ -113,32 +114,30 @@ class Writer:
     def _step(self, number: int, samples: int, val_accuracy: float) -> None:
         if samples not in self._steps.setdefault(number, set()):
             failpoints.reach("store: before a rung")
-            self._storage.set_trial_intermediate_value(self._ids[number], samples, val_accuracy)
+            self._tables.step(self._ids[number], {samples: val_accuracy})
             self._steps[number].add(samples)
             failpoints.reach("store: after a rung")
 
     def _attributes(self, number: int, changes: Mapping[str, Any]) -> None:
         trial_id = self._ids[number]
         before = json.loads(self._storage.get_trial_user_attrs(trial_id).get(ATTRIBUTE, "{}"))
-        self._storage.set_trial_user_attr(trial_id, ATTRIBUTE, json.dumps({**before, **changes}))
+        self._tables.attribute(trial_id, ATTRIBUTE, json.dumps({**before, **changes}))
 
-    def _record(self, trial: Trial) -> None:
+    def _record(self, trial: Trial, end: TrialState | None = None) -> None:
+        """All that is known of a trial, in one write; with `end` it is over."""
         self._known(trial.number)  # what another process left may be over here without having begun
-        for samples, val_accuracy in trial.curve:
-            self._step(trial.number, samples, val_accuracy)
         record = trial.to_json()
         for kept_elsewhere in ("number", "state", "curve"):
             del record[kept_elsewhere]
+        steps = {at: value for at, value in trial.curve if at not in self._steps.get(trial.number, ())}
+        values = [trial.val_accuracy] if trial.state != "failed" and trial.val_accuracy is not None else []
         failpoints.reach("store: before a record")
-        self._storage.set_trial_user_attr(self._ids[trial.number], ATTRIBUTE, json.dumps(record))
+        self._tables.record(self._ids[trial.number], ATTRIBUTE, json.dumps(record), steps, end, values if end else ())
+        failpoints.reach("store: after a record")
+        self._steps.setdefault(trial.number, set()).update(steps)
 
     def _finish(self, trial: Trial) -> None:
-        self._record(trial)
-        trial_id = self._ids[trial.number]
-        failpoints.reach("store: before a state")
-        values = [trial.val_accuracy] if trial.state != "failed" and trial.val_accuracy is not None else None
-        self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)
-        failpoints.reach("store: after a state")
+        self._record(trial, STATES[trial.state])
         self._steps.pop(trial.number, None)
 
 
