@@ -7,9 +7,15 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.ranking import ALPHA, Board
+from bench.certainty import ALPHA
+from bench.ranking import Board
 
 SCHEMA = 1
+INTERVALS = ("ci95", "_bounds")  # how the names of columns end that hold one
+OF_REFERENCE = (  # what a flat row has of it; the reduction is the winner's
+    "reference_test_accuracy", "reference_error_reduction", "reference_error_reduction_ci95_low",
+    "reference_error_reduction_ci95_high",
+)  # fmt: skip
 Row = Mapping[str, Any]
 
 
@@ -19,6 +25,7 @@ def to_json(board: Board) -> dict[str, Any]:
         "schema": SCHEMA,
         "dataset": board.dataset,
         "baseline": board.baseline,
+        **({} if board.at is None else {"at": dict(board.at)}),
         "rows": [{name: row[name] for name in board.columns} for row in board.rows],
         "notes": list(board.notes),
     }
@@ -38,7 +45,10 @@ def flat_columns(board: Board) -> list[str]:
     """The board's columns with two for each interval, its lower and its upper bound."""
     names: list[str] = []
     for name in board.columns:
-        names += [f"{name}_low", f"{name}_high"] if name.endswith("ci95") else [name]
+        if name == "reference":
+            names += OF_REFERENCE
+        else:
+            names += [f"{name}_low", f"{name}_high"] if name.endswith(INTERVALS) else [name]
     return names
 
 
@@ -46,33 +56,53 @@ def flat_row(board: Board, row: Row) -> list[Any]:
     """A row's values in the order of `flat_columns`."""
     values: list[Any] = []
     for name in board.columns:
-        values += list(row[name] or (None, None)) if name.endswith("ci95") else [row[name]]
+        if name == "reference":
+            of = row[name] or {}
+            low, high = of.get("error_reduction_ci95") or (None, None)
+            values += [of.get("test_accuracy"), of.get("error_reduction"), low, high]
+        else:
+            values += list(row[name] or (None, None)) if name.endswith(INTERVALS) else [row[name]]
     return values
 
 
 def caption(board: Board) -> str:
     """What the numbers of a board are, in one line."""
     against = f"; error reduction against {board.baseline}" if board.baseline else ""
-    what = "mean over seeds, 95 % intervals" if "test_accuracy" in board.columns else "95 % intervals"
-    return f"{board.dataset}: {what}{against}"
+    tested = "test_accuracy" in board.columns and board.at is None
+    what = "mean over seeds, 95 % intervals" if tested else "95 % intervals"
+    tuned = any(row.get("reference") for row in board.rows)
+    gain = "; gain of tuning: against the family's reference, same seeds, same look" if tuned else ""
+    return f"{board.dataset}: {what}{against}{gain}"
 
 
 def to_markdown(board: Board) -> str:
     """The cells as a Markdown table, the notes below it."""
     columns = columns_of(board)
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
-    lines += [" | ".join(_inert(cell(row)) for cell in columns.values()) for row in board.rows]
+    lines += [" | ".join(inert_markdown(cell(row)) for cell in columns.values()) for row in board.rows]
     table = "\n".join(f"| {line} |" for line in lines)
-    return "\n".join([table, "", *(f"- {_inert(note)}" for note in board.notes)]).rstrip()
+    return "\n".join([table, "", *(f"- {inert_markdown(note)}" for note in board.notes)]).rstrip()
 
 
 def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
     """Heading -> the text of a row's cell, most important first; what a table too narrow drops is at the end."""
+    if board.at is not None:
+        return {
+            "rank": _rank,
+            "family": _family,
+            "best validation accuracy, %": _validated,
+            "trials": lambda row: trials_cell(row) + ("" if row["reached"] else " *"),
+            "device time": lambda row: duration(row["device_seconds"]),
+            "test accuracy, %": lambda row: _interval(row["test_accuracy"], row["test_ci95"]),
+            "best trial": lambda row: str(row["trial"]),
+            "samples": lambda row: f"{row['samples']:,}",
+            "parameters": lambda row: f"{row['params']:,}" if row["params"] else "",
+        }
     if "test_accuracy" not in board.columns:
         return {
             "rank": _rank,
             "family": _family,
-            "best validation accuracy, %": lambda row: _interval(row["val_accuracy"], row["ci95"]),
+            "best validation accuracy, %": _validated,
             "trials": trials_cell,
             "search": lambda row: duration(row["search_seconds"]),
             "parameters": lambda row: f"{row['params']:,}" if row["params"] else "",
@@ -83,11 +113,14 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
         "test accuracy, %": lambda row: _interval(row["test_accuracy"], row["ci95"]),
         "errors": lambda row: f"{row['errors']:.1f}",
         "error reduction, %": _reduction,
+        **({"gain of tuning, %": _gain} if any(row["reference"] for row in board.rows) else {}),
         "looks": lambda row: str(row["test_looks"]),
-        "trials": trials_cell,
+        "trials": lambda row: trials_cell(row) + ("" if row["equal_budget"] else " *"),
         "search": lambda row: duration(row["search_seconds"]),
         "parameters": lambda row: f"{row['params']:,}",
         "seeds": lambda row: str(row["seeds"]),
+        "val - test": lambda row: f"{100 * row['val_minus_test']:+.2f}{' !' if row['implausible'] else ''}",
+        "beats baseline": _better,
     }
 
 
@@ -114,8 +147,12 @@ def _family(row: Row) -> str:
     return str(row["family"]) if row["engine"] == "optuna" else f"{row['family']} ({row['engine']})"
 
 
-def _interval(value: float, bounds: tuple[float, float]) -> str:
-    return f"{100 * value:.2f} ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})"
+def _validated(row: Row) -> str:
+    return _interval(row["val_accuracy"], row["ci95"])
+
+
+def _interval(value: float | None, bounds: tuple[float, float]) -> str:
+    return "" if value is None else f"{100 * value:.2f} ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})"
 
 
 def _reduction(row: Row) -> str:
@@ -126,6 +163,20 @@ def _reduction(row: Row) -> str:
     if row["p_value"] is None:
         return f"{text}, one seed"  # an interval that knows nothing of seeds resolves nothing
     return f"{text}, not resolved" if row["p_value"] >= ALPHA or low <= 0 <= high else text
+
+
+def _gain(row: Row) -> str:
+    reference = row["reference"]
+    if reference is None:
+        return ""
+    return "0, the reference won" if reference["is_winner"] else _reduction(reference)
+
+
+def _better(row: Row) -> str:
+    if row["p_better"] is None:
+        return ""
+    low, high = row["p_better_ci95"]
+    return f"{100 * row['p_better']:.0f} ({100 * low:.0f} to {100 * high:.0f}) %"
 
 
 def trials_cell(row: Row) -> str:
@@ -142,7 +193,7 @@ def csv_cell(value: Any) -> Any:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
-def _inert(text: str) -> str:
+def inert_markdown(text: str) -> str:
     """Text that stays text in a Markdown table."""
     text = printable(text)
     for mark in "\\`|*_[]<>":
