@@ -130,7 +130,8 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         assert self._at_rung is not None, "Tune saves at rungs only"
         folder = Path(checkpoint_dir)
         self._pool.send(0, Save(self._number, folder / STATE))
-        (folder / PLACE).write_text(json.dumps({"samples": self._samples}))
+        place = {"samples": self._samples, "seconds": time.monotonic() - self._began}
+        (folder / PLACE).write_text(json.dumps(place))
         while True:
             for _, message in self._pool.poll(0.2):
                 if isinstance(message, Saved):
@@ -143,7 +144,8 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         assert self._waiting is not None, "a trial that runs goes on by itself"
         state = self._scratch / STATE
         shutil.copyfile(Path(checkpoint) / STATE, state)
-        self._samples = json.loads((Path(checkpoint) / PLACE).read_text())["samples"]
+        place = json.loads((Path(checkpoint) / PLACE).read_text())
+        self._samples, self._before = place["samples"], place["seconds"]
         left = tuple(rung for rung in self._waiting.rungs if rung > self._samples)
         self._waiting = replace(self._waiting, state=state, resume=True, rungs=left)
 
@@ -160,14 +162,14 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
             seed=config["seed"],
             rungs=tuple(config["rungs"]),
         )
-        self._samples = 0
+        self._samples, self._before = 0, 0.0  # seconds that the trial ran before it was paused
         self._stopping = None
 
     def _start(self) -> None:
         if self._waiting is not None and self._pool.idle:
             self._pool.submit(0, self._waiting)
             self._waiting = None
-            self._began = time.monotonic()
+            self._began = time.monotonic() - self._before
 
     def _watch(self) -> None:
         """A trial that takes too long is told to stop, and its worker ended if it does not."""
