@@ -2,9 +2,10 @@
 
 Every pair of sampler and pruner searches the same space with the same seeds, until it has used the same budget of
 training samples. A trial is charged with its samples when it is over, stopped and failed ones too, in the order in
-which they ended; the best so far is that of the complete trials charged by then. Trials in flight are charged when
-they end, which with W workers leaves at most W - 1 of them out of an account. A search's score is its best at the
-budget. What it finished beyond the budget does not count.
+which they ended; the best so far is that of the complete trials charged by then. The budget itself is used by all
+trials, those under way and those that wait at a rung for the others of their round too, up to the last rung that they
+reached: nobody searches on credit. A search's score is its best at the budget. What it finished beyond the budget
+does not count.
 
 The unit is the search, not the trial: trials of one search depend on each other. A pair is compared with the random
 baseline by the differences of their scores seed by seed, with the interval and the two-sided test of Student's t for
@@ -104,9 +105,16 @@ def curve(trials: Sequence[Trial]) -> list[Step]:
     return steps
 
 
+def used(trial: Trial) -> int:
+    """Samples that a trial is known to have used: all of one that is over or paused, else those up to its last rung."""
+    if trial.state != "running" or trial.paused:
+        return trial.samples
+    return trial.curve[-1][0] if trial.curve else 0
+
+
 def charged(trials: Sequence[Trial]) -> int:
-    """Samples that the trials that are over have used."""
-    return sum(trial.samples for trial in trials if trial.state != "running")
+    """Samples that a search has used."""
+    return sum(map(used, trials))
 
 
 def document(

@@ -57,9 +57,9 @@ class Writer:
             tries += 1
             try:
                 self._written(event)
-            except UpdateFinishedTrialError:
+            except UpdateFinishedTrialError as error:
                 if tries == 1:  # else only the answer to an earlier try was lost
-                    raise
+                    raise BenchError(f"{_ended(event)} Run the command again to go on.") from error
 
         self._patience(attempt, _lost(event))
 
@@ -144,5 +144,13 @@ class Writer:
 def _lost(event: Event) -> str:
     if isinstance(event, Finished):
         return f"The end of trial {event.trial.number} is not written, so it will be run again."
-    number = getattr(event, "number", None)
+    number = _number(event)
     return "Nothing is lost." if number is None else f"Trial {number} will be run again."
+
+
+def _ended(event: Event) -> str:
+    return f"Another program ended trial {_number(event)} while it ran here; the end that it wrote is what counts."
+
+
+def _number(event: Event) -> int | None:
+    return event.trial.number if isinstance(event, Finished) else getattr(event, "number", None)

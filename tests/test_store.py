@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from bench.errors import RecordError, UsageError
+from bench.errors import BenchError, RecordError, UsageError
 from bench.family import load
 from bench.records import Finished, Paused, Phases, Reported, Shelved, Started, Trial
 from bench.rows import trial_of
@@ -91,6 +91,17 @@ def test_a_clean_stop_does_not_count_as_an_attempt(store):
     write(store, Started(0, PARAMS, 1, 4000, 1), Paused(0, 1))
     (trial,) = store.trials("digits-cnn")
     assert (trial.state, trial.attempts) == ("running", 0)
+
+
+@pytest.mark.parametrize("event", [Reported(0, 1, 1000, 0.9), Paused(0, 1), Finished(DONE)])
+def test_a_trial_that_another_program_ended_is_named_with_what_to_do(store, tmp_path, event):
+    writer = store.writer("digits-cnn", FAMILY.space)
+    writer(Started(0, PARAMS, 1, 4000, 1, 77))
+    theirs = optuna.load_study(study_name="digits-cnn", storage=f"sqlite:///{tmp_path / 'bench.db'}")
+    theirs.tell(0, state=optuna.trial.TrialState.FAIL)  # as optuna-dashboard does
+    with pytest.raises(BenchError, match=r"Another program ended trial 0 .* Run the command again"):
+        writer(event)
+    assert [trial.state for trial in store.trials("digits-cnn")] == ["failed"]
 
 
 def test_a_trial_that_is_run_again_stays_one_row(store):

@@ -204,6 +204,7 @@ def _search(
         while True:
             stored = store.trials(study) if store.settings(study) is not None else []
             meter = Meter(stored, budget)
+            left = meter.left
             request = Request(
                 study,
                 family,
@@ -222,7 +223,8 @@ def _search(
                 raise Interrupted(
                     f"Stopped with {outcome.finished} trials of {study!r} saved; the same command continues."
                 )
-            if meter.left <= 0 or outcome.finished == meter.before:
+            # A round in which no trial could train is not gone through again, nor one that found nothing to try.
+            if meter.left <= 0 or meter.left == left or outcome.finished == meter.before:
                 return list(outcome.trials)
 
 
@@ -244,17 +246,23 @@ class Meter:
     """
 
     def __init__(self, stored: list[Trial], budget: int) -> None:
-        from bench.comparison import charged
+        from bench.comparison import used
 
         self.before = self.finished = sum(trial.state != "running" for trial in stored)
-        self.left = budget - charged(stored)
+        self._budget, self._used = budget, {trial.number: used(trial) for trial in stored}
 
     def __call__(self, event: Event) -> None:
-        from bench.records import Finished
+        from bench.records import Finished, Reported, Shelved
 
-        if isinstance(event, Finished):
-            self.finished += 1
-            self.left -= event.trial.samples
+        if isinstance(event, (Finished, Shelved)):
+            self.finished += isinstance(event, Finished)
+            self._used[event.trial.number] = event.trial.samples
+        elif isinstance(event, Reported):  # of one that is run again, the rungs that it passes again are not new
+            self._used[event.number] = max(self._used.get(event.number, 0), event.samples)
+
+    @property
+    def left(self) -> int:
+        return self._budget - sum(self._used.values())
 
     @property
     def used_up(self) -> bool:

@@ -92,7 +92,7 @@ def driver(
     proposer: Proposer
     if settings["sampler"] == "hyperband":
         both = Hyperband(family.space, settings["seed"], plan.longest, plan.train_images, plan.target, reference)
-        return LocalDriver(plan, both, both, pool, emit, stop_asked)
+        return LocalDriver(plan, both, both, pool, emit, stop_asked, company)
     if settings["engine"] == "keras-tuner":
         proposer = OracleProposer(family.space, settings["sampler"], settings["seed"], reference)
     else:

@@ -52,7 +52,7 @@ class Alone:
 
     Args:
         stored: its trials so far; those still running were left by an earlier process.
-        still_alone: called before anything is written; raises where another process has taken the study.
+        still_alone: called before anything is begun or written; raises where another process has taken the study.
     """
 
     def __init__(self, stored: Sequence[Trial], still_alone: Callable[[], None] = lambda: None) -> None:
@@ -64,10 +64,13 @@ class Alone:
         return None
 
     def left(self, room: int) -> Sequence[Trial]:
+        if self._left:
+            self._still_alone()
         left, self._left = self._left, []
         return left
 
     def begin(self, ask: Ask) -> tuple[int, Config] | None:
+        self._still_alone()
         params = ask(self._next)
         if params is None:
             return None

@@ -60,7 +60,7 @@ class _Running:
     worker: int
     attempts: int
     seed: int
-    began: float
+    began: float  # as if it had never been paused
     curve: list[tuple[int, float]] = field(default_factory=list)
     stopping: Reason | None = None
     kill_at: float | None = None
@@ -208,7 +208,8 @@ class LocalDriver:
         epochs = float(params.get("epochs", 1))
         before = self._shelved.pop(number, None)
         curve = [point for point in before.curve if point[0] <= before.samples] if before else []
-        self._running[worker] = _Running(number, params, worker, attempts, seed, time.monotonic(), curve, before=before)
+        began = time.monotonic() - (before.seconds.total if before else 0.0)
+        self._running[worker] = _Running(number, params, worker, attempts, seed, began, curve, before=before)
         self._announce(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
         marks = self._stopper.marks(number)
         if marks is None:

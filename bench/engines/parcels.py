@@ -16,7 +16,8 @@ from bench.data.sealed import Sealed
 from bench.family import texts_of
 from bench.files import write_atomic
 
-PREFIX = "bench-ray-"
+PREFIX, DATA_PREFIX = "bench-ray-", "bench-data-"
+LOCK = "lock"  # in every folder of ours, which nothing else is known by
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class DataParcel:
 
     def unpack(self) -> Shelf:
         """Write the data to this node, unless another worker has; whoever maps it checks it against its seal."""
-        shelf = Shelf(Path(tempfile.gettempdir()) / f"bench-data-{os.getuid()}-{self.data_id}")
+        shelf = Shelf(Path(tempfile.gettempdir()) / f"{DATA_PREFIX}{os.getuid()}-{self.data_id}")
         with (shelf.folder / "writing").open("ab") as alone:
             fcntl.flock(alone, fcntl.LOCK_EX)
             for name, content in (("train.npz", self.content), ("seal.json", self.seal)):
@@ -60,7 +61,7 @@ class Shelf:
         self.folder = folder
         while True:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = folder / "lock"
+            path = folder / LOCK
             with contextlib.suppress(FileNotFoundError):  # the last one has just removed it
                 self._lock = path.open("ab")
                 fcntl.flock(self._lock, fcntl.LOCK_SH)
@@ -69,10 +70,13 @@ class Shelf:
 
     @classmethod
     def new(cls, parent: str) -> Shelf:
-        """One of our own, after what killed processes left was removed."""
-        for left in Path(parent).glob(f"{PREFIX}*"):
-            with contextlib.suppress(OSError):  # somebody else's, or removed by somebody else
-                cls(left).leave()
+        """One of our own, after what killed processes left was removed: of the folders called like ours those with a
+        lock. Another one may be somebody's home.
+        """
+        for prefix in (PREFIX, DATA_PREFIX):
+            for lock in Path(parent).glob(f"{prefix}*/{LOCK}"):
+                with contextlib.suppress(OSError):  # another user's, or removed by somebody else
+                    cls(lock.parent).leave()
         return cls(Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)))
 
     def leave(self) -> None:

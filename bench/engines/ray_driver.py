@@ -58,11 +58,13 @@ class RayDriver(LocalDriver):
         self._runs: dict[str, _Running] = {}
         self._paused: dict[str, _Running] = {}  # those of them that wait for a scheduler's decision, without a worker
         self._so_far: dict[str, Done] = {}  # the end of a trial, if the rung where it is now is where it is pruned
-        self._heard_at: dict[str, float] = {}
+        self._silent: dict[str, float] = {}  # seconds without a word, as far as this process was there to listen
+        self._listened = time.monotonic()
         self._unsaid: list[Started] = []  # trials that wait for an actor
         self._spoken: set[str] = set()
         self._actors_lost = 0  # in a row, of those that never said a word
         self._ended = False
+        self._raised: BaseException | None = None  # by our own code, the storage's among it
 
     def run(self, stored: Sequence[Trial]) -> bool:
         company = self._company = self._company or Alone(stored)
@@ -73,9 +75,11 @@ class RayDriver(LocalDriver):
         with cluster.connected(self._resources, self._pool.places) as found:
             self._workers = found.workers
             self._tune(found, stored)
+        if self._raised is not None:
+            raise self._raised  # whatever could not write before is not asked to write once more
         unbegun = {event.number for event in self._unsaid}
         for worker, run in sorted(self._running.items()):
-            if run.number not in unbegun:
+            if run.number not in unbegun and company.keeps(run.number):
                 self._emit(Paused(run.number, worker))
         self._running.clear()
         if self._broken:
@@ -128,7 +132,7 @@ class RayDriver(LocalDriver):
         except BenchError:
             raise
         except Exception as error:
-            if self._broken is None:
+            if self._broken is None and self._raised is None:
                 raise BenchError(f"Ray Tune ended the search: {str(error).strip().splitlines()[-1]}") from error
 
     # --- what Tune asks and says; nothing here may raise, or Tune would take it for the fault of a trial
@@ -178,7 +182,7 @@ class RayDriver(LocalDriver):
         return len(self._running) + len(self._paused)
 
     def _started(self, trial: Any) -> None:
-        self._heard_at[trial.trial_id] = time.monotonic()
+        self._silent[trial.trial_id] = 0.0
         run = self._paused.pop(trial.trial_id, None)
         if run is not None:
             with self._guarded():
@@ -187,7 +191,7 @@ class RayDriver(LocalDriver):
     def _said(self, trial: Any, result: dict[str, Any]) -> None:
         self._actors_lost = 0
         self._spoken.add(trial.trial_id)
-        self._heard_at[trial.trial_id] = time.monotonic()
+        self._silent[trial.trial_id] = 0.0
         run = self._runs.get(trial.trial_id)
         if run is None:
             return
@@ -210,9 +214,11 @@ class RayDriver(LocalDriver):
 
     def _errored(self, trial: Any) -> None:
         """An actor, its node, or our own code in it failed."""
+        from bench.engines.hooks import why
+
         run, _ = self._released(trial)
         with self._guarded():
-            lost, broken = _why(trial)
+            lost, broken = why(trial)
             self._actors_lost += trial.trial_id not in self._spoken
             if broken is None and self._actors_lost >= MAX_START_FAILURES:
                 broken = BenchError(
@@ -226,7 +232,7 @@ class RayDriver(LocalDriver):
 
     def _released(self, trial: Any) -> tuple[_Running | None, Done | None]:
         """What there is of a trial that Tune is done with; one that was paused is back with a worker."""
-        self._heard_at.pop(trial.trial_id, None)
+        self._silent.pop(trial.trial_id, None)
         run = self._paused.pop(trial.trial_id, None)
         if run is not None:
             run.worker = self._free_worker()
@@ -235,24 +241,32 @@ class RayDriver(LocalDriver):
 
     def _stepped(self, trials: Sequence[Any]) -> None:
         """Between two events of Tune's."""
+        # A driver that was stopped itself, or waited for its storage, has not listened: that is nobody's silence.
+        now = time.monotonic()
+        listened, self._listened = min(now - self._listened, 1.0), now
         with self._guarded():
             self._ended = self._ended or self._stopped or self._broken is not None
             for trial in trials:
                 if trial.status == "PAUSED" and trial.trial_id in self._runs and trial.trial_id not in self._paused:
                     self._pause_one(trial)
-                heard = self._heard_at.get(trial.trial_id)
                 actor = trial.temporary_state.ray_actor
-                if heard is not None and actor is not None and time.monotonic() - heard > SILENT_SECONDS:
-                    import ray
+                if actor is not None and trial.trial_id in self._silent:
+                    self._silent[trial.trial_id] += listened
+                    if self._silent[trial.trial_id] > SILENT_SECONDS:
+                        import ray
 
-                    ray.kill(actor)
-                    del self._heard_at[trial.trial_id]
+                        ray.kill(actor)
+                        del self._silent[trial.trial_id]
+
+    def _lost(self, run: _Running, lost: Lost) -> None:
+        run.before = None  # what Tune had saved of it is gone with Tune's own trial: it begins anew
+        super()._lost(run, lost)
 
     # --- pauses of a scheduler, which gives a trial's worker to another one for a while
 
     def _pause_one(self, trial: Any) -> None:
         run = self._runs[trial.trial_id]
-        self._heard_at.pop(trial.trial_id, None)
+        self._silent.pop(trial.trial_id, None)
         self._paused[trial.trial_id] = run
         del self._running[run.worker]
         self._emit(Paused(run.number, run.worker))
@@ -275,7 +289,7 @@ class RayDriver(LocalDriver):
         try:
             yield
         except BaseException as error:
-            self._broken, self._ended = self._broken or error, True
+            self._raised, self._ended = self._raised or error, True
 
 
 FINISHED = "FINISHED"  # ray.tune.search.Searcher.FINISHED, which is not imported before a search
@@ -299,21 +313,3 @@ class _Undecided:
 
 def _name(trial: Any) -> str:
     return f"{trial.config['number']}-{trial.trial_id}"
-
-
-def _why(trial: Any) -> tuple[Lost, BaseException | None]:
-    """What to record of a trial whose actor failed, and the error that ends the search, if it is not the trial's."""
-    from ray import cloudpickle
-    from ray.exceptions import RayActorError, RayTaskError
-
-    path = trial.pickled_error_file  # where Tune has it now; `get_error` looks where it is copied to later
-    error = cloudpickle.loads(Path(path).read_bytes()) if path else None
-    if isinstance(error, RayTaskError):
-        cause = error.cause
-        return Lost("crashed", str(cause)), cause if isinstance(cause, BenchError) else BenchError(
-            f"A Ray actor failed: {type(cause).__name__}: {cause}"
-        )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0].rstrip(".:") if lines else "it ended"
-    where = f" at {error.node_ip}" if isinstance(error, RayActorError) and getattr(error, "node_ip", None) else ""
-    return Lost("killed", f"a Ray actor{where} was lost: {said}"), None

@@ -20,8 +20,11 @@ import ray
 from ray import tune
 
 from bench.carried import Carried
+from bench.data.catalog import copies_of
+from bench.data.sealed import Sealed
 from bench.engines.parcels import DataParcel, FilesParcel, Shelf
 from bench.errors import BenchError
+from bench.options import data_dir_of
 from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Lost, Progress, Ready, Save, Saved
 from bench.workers.pool import Place, Pool
 
@@ -36,6 +39,7 @@ class Site:
     Attributes:
         data: the sealed data set's folder, where the actors see it, or its training part to be unpacked.
         family: what builds the models, or the files of it to be unpacked.
+        forbidden: what no worker may open, besides the copies of the data that a node has itself.
         logs: this search's folder for logs, taken where it exists.
         job: what all jobs have in common.
         trial_seconds: a trial that runs longer has failed, or None.
@@ -66,15 +70,18 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         if isinstance(site.family, FilesParcel):
             self._family = site.family.unpack(self._scratch)
         self._shelf: Shelf | None = None
+        forbidden = [*site.forbidden]
         if isinstance(site.data, DataParcel):
             self._shelf = site.data.unpack()
             folder = self._shelf.folder
+            # This node may have copies of its own, where the machine that searches has none.
+            forbidden += copies_of(Sealed.load(folder).name, data_dir_of(None))
         else:
             folder = site.data
         gpus = ray.get_gpu_ids()
         place = Place(1, str(gpus[0]) if gpus else None)
         logs = site.logs if site.logs.is_dir() else self._scratch
-        self._pool = Pool([place], folder, site.forbidden, logs, f"ray-{config['worker']}")
+        self._pool = Pool([place], folder, forbidden, logs, f"ray-{config['worker']}")
         self._waiting: Job | None = None
         self._samples = 0
         self._at_rung: int | None = None
@@ -123,7 +130,8 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         assert self._at_rung is not None, "Tune saves at rungs only"
         folder = Path(checkpoint_dir)
         self._pool.send(0, Save(self._number, folder / STATE))
-        (folder / PLACE).write_text(json.dumps({"samples": self._samples}))
+        place = {"samples": self._samples, "seconds": time.monotonic() - self._began}
+        (folder / PLACE).write_text(json.dumps(place))
         while True:
             for _, message in self._pool.poll(0.2):
                 if isinstance(message, Saved):
@@ -136,7 +144,8 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         assert self._waiting is not None, "a trial that runs goes on by itself"
         state = self._scratch / STATE
         shutil.copyfile(Path(checkpoint) / STATE, state)
-        self._samples = json.loads((Path(checkpoint) / PLACE).read_text())["samples"]
+        place = json.loads((Path(checkpoint) / PLACE).read_text())
+        self._samples, self._before = place["samples"], place["seconds"]
         left = tuple(rung for rung in self._waiting.rungs if rung > self._samples)
         self._waiting = replace(self._waiting, state=state, resume=True, rungs=left)
 
@@ -153,14 +162,14 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
             seed=config["seed"],
             rungs=tuple(config["rungs"]),
         )
-        self._samples = 0
+        self._samples, self._before = 0, 0.0  # seconds that the trial ran before it was paused
         self._stopping = None
 
     def _start(self) -> None:
         if self._waiting is not None and self._pool.idle:
             self._pool.submit(0, self._waiting)
             self._waiting = None
-            self._began = time.monotonic()
+            self._began = time.monotonic() - self._before
 
     def _watch(self) -> None:
         """A trial that takes too long is told to stop, and its worker ended if it does not."""

@@ -112,6 +112,7 @@ class _Base:
         self._scale = 1.0 / 255.0 if data.x.dtype == np.uint8 else 1.0
         self._dtype = tf.as_dtype(model.compute_dtype)
         self._step = 0
+        self._traced = False
         self._predicted: np.ndarray | None = None  # labels of the last evaluation, shape (validation images judged on,)
         self._batches = Batches(len(data.x), recipe.batch_size, seed)
         self._optimizer: Any = None  # the model's own where it brings one
@@ -222,7 +223,8 @@ class TensorFlowTrainer(_Base):
             began = time.perf_counter()
             loss = float(self._train(self._batches.take(steps), self._step))
             seconds = time.perf_counter() - began
-            if self._step == 0:
+            if not self._traced:
+                self._traced = True
                 self.trace_seconds += seconds
                 self._steps_a_call = 8
             else:
@@ -261,7 +263,8 @@ class FitTrainer(_Base):
             began = time.perf_counter()
             loss = float(self.model.train_on_batch(x, self._labels[rows], return_dict=True)["loss"])
             seconds = time.perf_counter() - began
-            if self._step == 0:
+            if not self._traced:
+                self._traced = True
                 self.trace_seconds += seconds
             else:
                 self.train_seconds += seconds

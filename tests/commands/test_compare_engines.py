@@ -11,7 +11,9 @@ from contextlib import closing
 import pytest
 
 from bench import cli
+from bench.commands.compare_engines import Meter
 from bench.comparison import charged
+from bench.records import Finished, Reported, Shelved, Trial
 from bench.store import Store
 
 BENCH = [sys.executable, "-m", "bench"]
@@ -45,6 +47,20 @@ def run(home, *more, code=0):
     done = subprocess.run([*BENCH, *ARGUMENTS, "--home", str(home), *more], capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout) if not code else done.stderr
+
+
+def test_the_budget_is_used_by_trials_that_wait_at_a_rung_too_and_by_each_once():
+    stored = [Trial(0, "complete", {}, 0.9, 400, elapsed=1.0), Trial(1, "running", {}, 0.5, 100)]  # 1 is paused
+    meter = Meter([*stored, Trial(2, "running", {}, curve=((100, 0.5),))], 1000)
+    assert (meter.left, meter.finished) == (400, 1)
+    meter(Reported(2, 0, 100, 0.5))  # run again
+    meter(Shelved(2, 0, Trial(2, "running", {}, 0.5, 110)))
+    assert meter.left == 390
+    meter(Finished(Trial(1, "complete", {}, 0.9, 300, elapsed=2.0)))
+    meter(Finished(Trial(2, "pruned", {}, 0.5, 110, elapsed=2.0)))
+    assert (meter.left, meter.finished) == (190, 3)
+    meter(Reported(3, 0, 190, 0.5))
+    assert meter.used_up
 
 
 @pytest.mark.slow
@@ -110,3 +126,47 @@ def test_more_budget_and_more_repeats_add_to_what_is_there(tmp_path):
     assert again["pairs"][0]["best"] == before["best"], "a smaller budget is read from what is there"
     said = run(tmp_path, *only, "--range", "width=32:48", code=2)
     assert "frozen" in said and "--study" in said
+
+
+@pytest.mark.slow
+def test_hyperband_searches_on_no_credit(tmp_path):
+    only = ["--pairs", "keras-tuner:hyperband/none", "--range", "epochs=1:27", "--budget", "30", "--repeats", "1"]
+    found = run(tmp_path, *only)
+    budget = found["budget"]["samples"]
+    with closing(Store(tmp_path)) as store:
+        trials = store.trials(found["pairs"][1]["studies"][0])
+    assert any(trial.paused for trial in trials)
+    used = sum(trial.samples or (trial.curve[-1][0] if trial.curve else 0) for trial in trials)
+    assert budget <= used < budget + 3 * found["train_images"]  # two trials, of one epoch each, were under way
+    assert run(tmp_path, *only) == found
+
+
+BROKEN = '''"""A family that builds its reference alone."""
+from bench.family import Family
+from bench.space import Float, Int, SearchSpace
+
+
+def build(config, image_shape, classes):
+    import keras
+
+    if config["rate"] != 0.5:
+        raise RuntimeError("a bug in build")
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+
+
+SPACE = SearchSpace({"rate": Float(0.0, 1.0), "epochs": Int(1, 2)})
+FAMILY = Family("broken", SPACE, build, {"rate": 0.5, "epochs": 1})
+'''
+
+
+@pytest.mark.slow
+def test_a_search_whose_trials_do_not_train_comes_to_an_end(tmp_path):
+    family = tmp_path / "broken.py"
+    family.write_text(BROKEN)
+    command = [*BENCH, "compare-engines", str(family), "--dataset", "digits", "--pairs", "optuna:random/none"]
+    options = ["--budget", "3", "--repeats", "1", "--precision", "float32", "--workers", "1", "--json"]
+    home = tmp_path / "runs"
+    done = subprocess.run([*command, *options, "--home", str(home)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["pairs"]
+    assert row["complete"] == 1

@@ -1,10 +1,16 @@
 """Several processes on one study: each number to one of them, no number too many, what is left to exactly one."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from bench.engines import assembly
 from bench.engines.company import Alone, Joined
 from bench.engines.interface import Exhausted
+from bench.engines.local import Plan
+from bench.errors import StudyLocked
 from bench.family import load
+from bench.options import ENGINES, Resources
 from bench.patience import Patience
 from bench.records import Finished, Paused, Started, Trial
 from bench.store import Store
@@ -158,3 +164,28 @@ def test_alone_the_numbers_go_on_and_what_was_left_is_given_once():
     assert alone.begin(lambda number: {"n": number}) == (2, {"n": 2})
     assert alone.begin(lambda number: {"n": number}) == (3, {"n": 3})
     assert alone.news() is None and not alone.busy() and alone.keeps(2)
+
+
+def test_whoever_lost_the_study_begins_nothing_in_it():
+    def lost():
+        raise StudyLocked("taken over")
+
+    alone = Alone([Trial(0, "running", {})], lost)
+    with pytest.raises(StudyLocked):
+        alone.left(1)
+    asked = []
+    with pytest.raises(StudyLocked):
+        alone.begin(asked.append)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "engine, sampler", [(engine, sampler) for engine, offer in ENGINES.items() for sampler in offer.samplers[:2]]
+)
+def test_every_engine_asks_whether_the_study_is_still_its_own(engine, sampler):
+    company = Alone([])
+    settings = {"engine": engine, "sampler": sampler, "pruner": "none", "seed": 0}
+    plan = Plan(FAMILY.source, 0, "float32", 1000, 5, longest=9.0)
+    pool = SimpleNamespace(idle=[], places=[])
+    driver = assembly.driver(settings, FAMILY, plan, pool, print, lambda: False, Resources(), company)
+    assert driver._company is company

@@ -3,15 +3,20 @@
 import random
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bench.engines import hyperband
+from bench.engines.company import Alone
 from bench.engines.hyperband import Hyperband
 from bench.engines.interface import Continue, Exhausted
+from bench.engines.local import LocalDriver, Plan
 from bench.errors import UsageError
-from bench.records import Trial
+from bench.records import Finished, Phases, Trial
 from bench.space import Choice, Float, Int, SearchSpace, When
+from bench.workers.messages import Decide, Lost
 
 IMAGES = 100  # an epoch
 SPACE = SearchSpace(
@@ -220,3 +225,19 @@ def test_what_does_not_fit_into_brackets_is_said_with_what_would():
     assert "brackets of 12, 6, 4 trials; of 50 the last 5" in said
     assert "--trials 45 or 57 would fit" in said
     assert hyperband.advice(20, 45, True) is hyperband.advice(20, 1, True) is None
+
+
+def test_the_time_of_a_trial_is_that_of_all_its_parts():
+    sent, events = [], []
+    pool = SimpleNamespace(send=lambda worker, decision: sent.append(decision), idle=[])
+    plan = Plan(Path("f.py"), 0, "float32", IMAGES, 5, trial_seconds=50.0)
+    engine = Hyperband(SPACE, 0, 9, IMAGES, 5, REFERENCE)
+    driver = LocalDriver(plan, engine, engine, pool, events.append, company=Alone([]))
+    driver._shelved[3] = Trial(3, "running", REFERENCE, 0.5, 100, Phases(train=60.0), seed=1)
+    driver._begin(0, 3, REFERENCE, 1)
+    driver._watch()
+    assert sent == [Decide(3, "stop", "timed out")]
+    driver._hear(0, Lost("killed", "it did not hear"))
+    (ended,) = [event.trial for event in events if isinstance(event, Finished)]
+    assert (ended.state, ended.reason) == ("failed", "timed out")
+    assert ended.seconds.total >= 60.0

@@ -40,12 +40,20 @@ def test_a_familys_files_arrive_with_what_they_import_and_are_called_by_their_ow
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_and_what_is_in_use_is_not(tmp_path):
-    left = tmp_path / "bench-ray-killed"
-    left.mkdir()
-    (left / "something").touch()
+    for name in ("bench-ray-killed", "bench-data-0-digits-killed"):
+        Shelf(tmp_path / name)._lock.close()  # as the kernel does
+        (tmp_path / name / "something").touch()
     used = Shelf.new(str(tmp_path))
     own = Shelf.new(str(tmp_path))
     assert sorted(tmp_path.iterdir()) == sorted([used.folder, own.folder])
     used.leave()
     own.leave()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_is_called_like_a_folder_of_ours_is_left_alone(tmp_path):
+    home = tmp_path / "bench-ray-home"
+    home.mkdir()
+    (home / "bench.db").write_text("every trial so far")
+    Shelf.new(str(tmp_path)).leave()
+    assert (home / "bench.db").read_text() == "every trial so far"

@@ -5,16 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from bench.engines.company import Alone
 from bench.engines.local import Plan
 from bench.engines.ray_driver import RayDriver
-from bench.errors import BenchError, SealError
+from bench.errors import BenchError, SealError, StudyLocked
 from bench.options import Resources
-from bench.records import Finished, Reported, Started
+from bench.records import Finished, Progressed, Reported, Started, WorkerChanged
 from bench.store import Store
 from bench.workers.orphans import VARIABLE
 from bench.workers.pool import Place
@@ -48,7 +51,8 @@ def drive(digits, family, tmp_path, *faults, epochs=1, workers=1, folder=None, f
     logs.mkdir(exist_ok=True)
     rests = SimpleNamespace(places=[Place(1)] * workers, folder=folder or digits.folder, forbidden=forbidden, logs=logs)
     during = plan.pop("during", lambda event: None)
-    stop = plan.pop("stop", lambda: False)
+    stop, company = plan.pop("stop", lambda: False), plan.pop("company", None)
+    pruner, resources = plan.pop("pruner", "asha"), plan.pop("resources", Resources())
 
     def hear(event):
         events.append(event)
@@ -56,7 +60,7 @@ def drive(digits, family, tmp_path, *faults, epochs=1, workers=1, folder=None, f
 
     driver = RayDriver(
         Plan(family, 0, "float32", digits.n_train, **{"target": len(configs), **plan}),
-        Script(*configs), "asha", None, rests, hear, stop, Resources(), None,
+        Script(*configs), pruner, None, rests, hear, stop, resources, None, company,
     )  # fmt: skip
     driver.run(list(stored))
     return {e.trial.number: e.trial for e in events if isinstance(e, Finished)}, events
@@ -182,6 +186,61 @@ def test_an_actor_that_is_killed_loses_its_trial_once(digits, faulty, tmp_path):
     assert (found[0].state, found[0].attempts) == ("complete", 2)
     first, second = [event for event in events if isinstance(event, Started)]
     assert (first.seed, first.params) == (second.seed, second.params)
+
+
+@pytest.mark.slow
+def test_a_driver_that_was_held_up_takes_no_actor_for_dead(digits, faulty, tmp_path, monkeypatch):
+    """As by a storage that is away, a full disk, or a stop: it did not listen, and the actor waits for its answer."""
+    monkeypatch.setattr("bench.engines.ray_driver.SILENT_SECONDS", 4.0)
+    held_up = []
+
+    def hold_up(event):
+        if isinstance(event, Reported) and not held_up:
+            held_up.append(event)
+            time.sleep(8.0)
+
+    found, _ = drive(digits, faulty, tmp_path, "none", epochs=40, during=hold_up)
+    assert held_up
+    assert (found[0].state, found[0].attempts) == ("complete", 1)
+
+
+@pytest.mark.slow
+def test_a_trial_that_was_resumed_and_then_lost_has_every_rung_once(digits, faulty, tmp_path):
+    begun, killed = Counter(), []
+
+    def kill(event):
+        if isinstance(event, Started):
+            begun[event.number] += 1
+        if isinstance(event, Reported) and begun[event.number] == 2 and not killed:
+            (actor,) = [one for one in psutil.Process().children(recursive=True) if "Station" in one.name()]
+            killed.append(event.number)
+            actor.kill()
+
+    found, _ = drive(digits, faulty, tmp_path, *["none"] * 4, epochs=60, during=kill, pruner="hyperband")
+    assert killed and begun[killed[0]] >= 3
+    for trial in found.values():
+        samples = [place for place, _ in trial.curve]
+        assert samples == sorted(set(samples))
+        assert [place for place, _ in trial.losses] == samples
+    assert found[killed[0]].attempts == 2
+
+
+@pytest.mark.slow
+def test_whoever_lost_the_study_writes_nothing_more_of_what_ran(digits, faulty, tmp_path):
+    lost, events = [], []
+
+    def still_alone():
+        if lost:
+            raise StudyLocked("taken over")
+
+    def during(event):
+        events.append(event)
+        if isinstance(event, Started):
+            lost.append(event)
+
+    with pytest.raises(StudyLocked, match="taken over"):
+        drive(digits, faulty, tmp_path, "none", epochs=40, during=during, company=Alone([], still_alone))
+    assert [type(event) for event in events if not isinstance(event, (WorkerChanged, Progressed))] == [Started]
 
 
 @pytest.mark.slow

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from bench.errors import SealError
+from bench.options import Resources
 from bench.store import Store
+from tests.engines.test_ray import drive
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -152,3 +156,19 @@ def test_a_node_with_other_versions_is_named_before_a_study_is_made(nodes, tmp_p
     assert "has keras 3.0.0, this machine" in said
     assert "Traceback" not in said
     assert trials(tmp_path / "home") == []
+
+
+def test_a_node_guards_the_copies_of_the_data_that_it_has_itself(nodes, digits, faulty, tmp_path):
+    """As `keras.datasets` leaves them in the home of whoever works there, which is another one than the searcher's."""
+    there = tmp_path / "there" / "datasets" / "mnist.npz"
+    there.parent.mkdir(parents=True)
+    shutil.copyfile(digits.test_path, there)
+    folder = tmp_path / "mnist-00000000"
+    shutil.copytree(digits.folder, folder, ignore=shutil.ignore_patterns("test.npz"))
+    replace(digits, name="mnist", data_id=folder.name, folder=folder).save()
+    nodes.start("--num-cpus", "1", KERAS_HOME=str(there.parent.parent))
+    with pytest.raises(SealError, match=f"tried to open {there}"):
+        drive(
+            digits, faulty, tmp_path, f"open:{there}", folder=folder,
+            resources=Resources(gpus=[], ray_address=nodes.address),
+        )  # fmt: skip
