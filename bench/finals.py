@@ -261,7 +261,7 @@ def _freeze(
         failed=outcome.count("failed"),
         search_seconds=outcome.seconds,
         parameters=trained[0].parameters or 0,
-        versions=frozen.versions(),
+        versions=frozen.versions(outcome.settings["engine"]),
         device=device,
         code_version=bench.__version__,
         warnings=(*sealed.warnings, *(f"seed {t.seed}: {t.detail}" for t in trained if t.detail)),
