@@ -89,7 +89,7 @@ def standing(home: Path, final: Final, finals: Sequence[Final] | None = None) ->
     else:
         pairs = results.compared(home, shown)
     rows = formats.to_json(_ranked(home, final.dataset, shown, pairs, None))["rows"]
-    own = (row for row in rows if (row["family"], row["engine"], row["study"]) == place)
+    own = (row for row in rows if (row["family"], row["engine"], row["study"], row["study_id"] or "") == place)
     return Standing(next(own, None), newer)
 
 

@@ -32,3 +32,15 @@ def test_a_final_that_is_not_ranked_has_no_row(tmp_path):
     theirs = store(tmp_path, "mlp", random_answers(0), "notebook", purpose=NOTEBOOK)
     store(tmp_path, "mlp", random_answers(1), created="2027-01-01T00:00:00+00:00")
     assert boards.standing(tmp_path, theirs) == boards.Standing(None, None)
+
+
+def test_a_final_stands_beside_that_of_another_study_of_its_name(tmp_path):
+    ours = store(tmp_path, "mlp", random_answers(0, seeds=2), "ours", study_id="one" * 8)
+    other = store(tmp_path, "mlp", random_answers(0, seeds=3), "other", study_id="two" * 8)
+    for final, seeds in ((ours, 2), (other, 3)):
+        stands = boards.standing(tmp_path, final)
+        assert (stands.row["seeds"], stands.row["study_id"], stands.newer) == (seeds, final.study_id, None)
+    board = boards.make_board(tmp_path, "digits", None)
+    assert sorted(row["study_id"] for row in board.rows) == ["one" * 8, "two" * 8]
+    (note,) = [note for note in board.notes if "cannot be separated" in note]
+    assert "mlp (digits-mlp) (study oneoneon)" in note and "mlp (digits-mlp) (study twotwotw)" in note
