@@ -44,7 +44,7 @@ class Writer:
         self._patience, self._shared = patience, shared
         self._study_id = storage.get_study_id_from_name(study)
         self._ids = {t.number: t._trial_id for t in storage.get_all_trials(self._study_id, deepcopy=False)}
-        self._steps: dict[int, set[int]] = {}
+        self._steps: dict[int, dict[int, float]] = {}
 
     def __call__(self, event: Event) -> None:
         tries = 0
@@ -111,10 +111,11 @@ class Writer:
         return number in self._ids
 
     def _step(self, number: int, samples: int, val_accuracy: float) -> None:
-        if samples not in self._steps.setdefault(number, set()):
+        steps = self._steps.setdefault(number, {})
+        if steps.get(samples) != val_accuracy:
             failpoints.reach("store: before a rung")
             self._storage.set_trial_intermediate_value(self._ids[number], samples, val_accuracy)
-            self._steps[number].add(samples)
+            steps[samples] = val_accuracy
             failpoints.reach("store: after a rung")
 
     def _attributes(self, number: int, changes: Mapping[str, Any]) -> None:
@@ -127,7 +128,7 @@ class Writer:
         for samples, val_accuracy in trial.curve:
             self._step(trial.number, samples, val_accuracy)
         record = trial.to_json()
-        for kept_elsewhere in ("number", "state", "curve"):
+        for kept_elsewhere in ("number", "state"):
             del record[kept_elsewhere]
         failpoints.reach("store: before a record")
         self._storage.set_trial_user_attr(self._ids[trial.number], ATTRIBUTE, json.dumps(record))

@@ -15,8 +15,10 @@ from typing import Any
 from bench.data.sealed import Sealed
 from bench.engines import cluster
 from bench.engines.company import Alone, Company
+from bench.engines.failures import why
 from bench.engines.interface import Proposer, Verdict
 from bench.engines.local import GRACE_SECONDS, LocalDriver, Plan, _Running
+from bench.engines.population import Lineage
 from bench.errors import BenchError
 from bench.options import Resources
 from bench.records import Event, Paused, Started, Trial
@@ -58,6 +60,7 @@ class RayDriver(LocalDriver):
         self._runs: dict[str, _Running] = {}
         self._paused: dict[str, _Running] = {}  # those of them that wait for a scheduler's decision, without a worker
         self._so_far: dict[str, Done] = {}  # the end of a trial, if the rung where it is now is where it is pruned
+        self._lineages: dict[int, Lineage] = {}
         self._heard_at: dict[str, float] = {}
         self._unsaid: list[Started] = []  # trials that wait for an actor
         self._spoken: set[str] = set()
@@ -142,6 +145,7 @@ class RayDriver(LocalDriver):
             job = self._next_job(worker) if worker < self._workers and not self._reached else None
             if job is not None:
                 self._runs[trial_id] = self._running[worker]
+                self._lineages.pop(job.number, None)  # begun anew, from its start
                 return {
                     "number": job.number,
                     "seed": job.seed,
@@ -212,7 +216,7 @@ class RayDriver(LocalDriver):
         """An actor, its node, or our own code in it failed."""
         run, _ = self._released(trial)
         with self._guarded():
-            lost, broken = _why(trial)
+            lost, broken = why(trial)
             self._actors_lost += trial.trial_id not in self._spoken
             if broken is None and self._actors_lost >= MAX_START_FAILURES:
                 broken = BenchError(
@@ -263,12 +267,17 @@ class RayDriver(LocalDriver):
         part = self._so_far.pop(trial.trial_id, None)
         if part is not None:
             run.before = self._record(run, part)
+        self._lineages.setdefault(run.number, Lineage(self._space)).go_on(trial.config, at, part)
         run.curve = [(samples, value) for samples, value in run.curve if samples <= at]
         run.params = dict(trial.config["params"])
         run.worker = self._free_worker()
         self._running[run.worker] = run
         target = round(float(run.params.get("epochs", 1)) * self._plan.train_images)
         self._emit(Started(run.number, run.params, run.worker, target, run.attempts, run.seed))
+
+    def _record(self, run: _Running, done: Done) -> Trial:
+        lineage = self._lineages.get(run.number)
+        return super()._record(run, lineage.told(done) if lineage else done)
 
     @contextlib.contextmanager
     def _guarded(self) -> Any:
@@ -299,21 +308,3 @@ class _Undecided:
 
 def _name(trial: Any) -> str:
     return f"{trial.config['number']}-{trial.trial_id}"
-
-
-def _why(trial: Any) -> tuple[Lost, BaseException | None]:
-    """What to record of a trial whose actor failed, and the error that ends the search, if it is not the trial's."""
-    from ray import cloudpickle
-    from ray.exceptions import RayActorError, RayTaskError
-
-    path = trial.pickled_error_file  # where Tune has it now; `get_error` looks where it is copied to later
-    error = cloudpickle.loads(Path(path).read_bytes()) if path else None
-    if isinstance(error, RayTaskError):
-        cause = error.cause
-        return Lost("crashed", str(cause)), cause if isinstance(cause, BenchError) else BenchError(
-            f"A Ray actor failed: {type(cause).__name__}: {cause}"
-        )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0].rstrip(".:") if lines else "it ended"
-    where = f" at {error.node_ip}" if isinstance(error, RayActorError) and getattr(error, "node_ip", None) else ""
-    return Lost("killed", f"a Ray actor{where} was lost: {said}"), None
