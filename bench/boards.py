@@ -109,7 +109,7 @@ def standing(home: Path, final: Final, finals: Sequence[Final] | None = None) ->
     newer = next((one for one in group if results.place_of(one) == place and one.id != final.id), None)
     pairs = duels.complete(home, final.dataset, everything) if newer is None else duels.compared(home, shown)
     rows = formats.to_json(_ranked(home, final.dataset, shown, pairs, None))["rows"]
-    own = (row for row in rows if (row["family"], row["engine"], row["study"]) == place)
+    own = (row for row in rows if (row["family"], row["engine"], row["study"], row["study_id"] or "") == place)
     return Standing(next(own, None), newer)
 
 

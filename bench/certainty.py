@@ -24,9 +24,13 @@ def columns(pair: Pair | None, sign: int) -> dict[str, Any]:
         sign: +1 where the row comes first in it, else -1.
     """
     known = pair["superiority"] if pair is not None else None
-    share, bounds = (known["probability"], list(known["ci95"])) if known else (None, None)
-    if known and sign < 0:
-        share, bounds = 1 - share, [1 - bounds[1], 1 - bounds[0]]
+    share: float | None = None
+    bounds: list[float] | None = None
+    if known:
+        share, (low, high) = known["probability"], known["ci95"]
+        bounds = [low, high]
+        if sign < 0:
+            share, bounds = 1 - known["probability"], [1 - high, 1 - low]
     return {
         "p_better": share,
         "p_better_ci95": bounds,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -129,6 +128,7 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
 
 
 def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> Searched:
+    from bench.elsewhere import final_by_one
     from bench.finals import final
     from bench.holding import hold
     from bench.study import accept, outcome
@@ -148,39 +148,22 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
         if not (search_first and options.no_final) and found.reached:
             given = (found, family, session.sealed, session.home, options.seeds, session.pool, screen)
             run = partial(final, *given, lambda: stop.asked, options.with_reference)
-            stored = _by_one(session, found, leases, screen, run) if options.join else run()
+            stored = final_by_one(
+                session.store,
+                session.home,
+                session.sealed.name,
+                found,
+                options.seeds,
+                leases if options.join else None,
+                run,
+                screen.message,
+                lambda: stop.asked,
+            )
     if stop.asked and not found.reached:
         raise Interrupted(
             f"Stopped with {found.finished} finished trials of {study!r} saved; the same command continues."
         )
     return Searched(family, session.sealed, found, stored)
-
-
-def _by_one(session: Session, found: Outcome, leases: Leases, screen: Screen, run: Callable[[], Final]) -> Final | None:
-    """The final of a study that was searched together, run by one of those who did; the others say by whom."""
-    from bench import lock, results
-    from bench.finals import final_id
-    from bench.leases import FINAL
-
-    identity = final_id(found, session.options.seeds)
-    if any(stored.id == identity for stored in results.read_finals(session.home, session.sealed.name)):
-        return run()  # it is read back
-    mine = leases.claim(FINAL, at_once=True)
-    done = session.store.noted(found.study, f"final {identity}")
-    if done:
-        screen.message(
-            f"The final of {found.study!r} was run by {done['by']}; its results are in {done['home']} there."
-        )
-        return None
-    if not mine:
-        who = leases.holders(FINAL).get(FINAL, "another process")
-        screen.message(f"The final of {found.study!r} is being run by {who}; its results will be in that one's home.")
-        return None
-    with lock.hold(session.home, found.study):
-        stored = run()
-    by = f"process {os.getpid()} on {socket.gethostname()}"
-    session.store.note(found.study, f"final {identity}", {"by": by, "home": str(session.home.absolute())})
-    return stored
 
 
 def _search(session: Session, family: Family, study: str, screen: Screen, stop: StopSignal, leases: Leases) -> Outcome:

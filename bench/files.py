@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,6 +52,11 @@ def sha256(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def states_of(home: Path, study: str, settings: Mapping[str, Any]) -> Path:
+    """Where the states of a study's paused trials wait; not those of one of its name in another storage."""
+    return home / "states" / unique_slug(study) / str(settings.get("id", "without an id"))
 
 
 def unique_slug(name: str) -> str:

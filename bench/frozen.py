@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
@@ -16,14 +17,19 @@ from bench.options import HARMLESS
 
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
 PACKAGES = ("keras", "numpy", "optuna", "tensorflow")
+OF_ENGINE = {"ray": ("ray",), "keras-tuner": ("keras-tuner",)}  # what proposes or stops its trials, besides those
 
 
-def versions() -> dict[str, str]:
-    """What trials and finals depend on, by name; read without importing any of it."""
-    from importlib.metadata import version
+def versions(engine: str) -> dict[str, str]:
+    """What trials and finals of an engine's studies depend on, by name; read without importing any of it."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    own = {"bench": bench.__version__, "python": platform.python_version()}
-    return {**own, **{name: version(name) for name in PACKAGES}}
+    found = {"bench": bench.__version__, "python": platform.python_version()}
+    found |= {name: version(name) for name in PACKAGES}
+    for name in OF_ENGINE.get(engine, ()):
+        with suppress(PackageNotFoundError):  # a final can do without
+            found[name] = version(name)
+    return found
 
 
 def code_of(family: Family) -> str | None:

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from bench.errors import BenchError, Interrupted
-from bench.urls import without_passwords
+from bench.urls import may_write, without_passwords
 
 WAIT_SECONDS = 600.0
 RETRY_SECONDS = 1.0
@@ -30,7 +30,10 @@ def reported(method: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:
             # Optuna's own errors are raised from the database's.
             if isinstance(error, SQLAlchemyError) or isinstance(error.__cause__, SQLAlchemyError):
-                raise BenchError(f"The storage cannot be used: {said(error)}. Nothing finished is lost.") from error
+                why = said(error)
+                raise BenchError(
+                    f"The storage cannot be used: {why}.{may_write(why)} Nothing finished is lost."
+                ) from error
             raise
 
     return call

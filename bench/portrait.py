@@ -12,6 +12,7 @@ from bench.errors import NoTrialSucceeded, UsageError
 from bench.records import Final, Phases, Trial
 from bench.results import Predictions
 from bench.rungs import rungs
+from bench.sessions import Session, most_workers
 from bench.snippet import snippet
 from bench.space import restore
 
@@ -43,7 +44,7 @@ class Searched:
     Attributes:
         settings: what was frozen with it.
         seconds: wall time of all its searches.
-        sessions: (seconds, workers) of each of them; empty where that was not noted.
+        sessions: as `bench.sessions.of` gives them; empty where they were not noted.
         sealed: its data, or None where they are gone.
     """
 
@@ -51,7 +52,7 @@ class Searched:
     settings: Mapping[str, Any]
     trials: Sequence[Trial]
     seconds: float
-    sessions: Sequence[tuple[float, int]]
+    sessions: Sequence[Session]
     sealed: Sealed | None
 
 
@@ -87,6 +88,7 @@ def portrait(study: Searched, tested: Examined | None, number: int | None, named
             "number": trial.number,
             "state": trial.state,
             "reason": trial.reason,
+            "detail": trial.detail,
             "val_accuracy": trial.val_accuracy,
             "samples": trial.samples,
             "seed": trial.seed,
@@ -111,12 +113,12 @@ def portrait(study: Searched, tested: Examined | None, number: int | None, named
     }
 
 
-def timing(trials: Sequence[Trial], seconds: float, sessions: Sequence[tuple[float, int]]) -> dict[str, Any]:
+def timing(trials: Sequence[Trial], seconds: float, sessions: Sequence[Session]) -> dict[str, Any]:
     """Where the time of a search went.
 
     Args:
         seconds: wall time of all searches of the study.
-        sessions: (seconds, workers) of each of them; where there are none, those count that finished a trial.
+        sessions: of each process; where there are none, workers count that finished a trial.
 
     Returns:
         workers (the most at a time), wall_seconds, worker_seconds, phases and states. The phases add up to the worker
@@ -124,8 +126,8 @@ def timing(trials: Sequence[Trial], seconds: float, sessions: Sequence[tuple[flo
         cut off and begun anew.
     """
     over = [trial for trial in trials if trial.state in STATES]
-    known = sessions or [(seconds, len({trial.worker for trial in over if trial.worker is not None}))]
-    capacity = sum(duration * workers for duration, workers in known)
+    known = sessions or [Session(0.0, seconds, len({trial.worker for trial in over if trial.worker is not None}))]
+    capacity = sum(session.seconds * session.workers for session in known)
     phases = {name: sum(getattr(trial.seconds, name) for trial in over) for name in Phases.__dataclass_fields__}
     phases["other"] = max(0.0, capacity - sum(phases.values()))
     states = {
@@ -136,7 +138,7 @@ def timing(trials: Sequence[Trial], seconds: float, sessions: Sequence[tuple[flo
         for state in STATES
     }
     return {
-        "workers": max(workers for _, workers in known),
+        "workers": most_workers(known),
         "wall_seconds": seconds,
         "worker_seconds": capacity,
         "phases": phases,

@@ -27,8 +27,9 @@ Z95 = 1.959963984540054
 COLUMNS = (
     "rank", "tied", "family", "engine", "test_accuracy", "ci95", "seeds", "errors", "error_reduction",
     "error_reduction_ci95", "p_value", "val_accuracy", "trials", "pruned", "failed", "search_seconds", "params",
-    "test_looks", "reference", "study", "method", "samples", "device_seconds", "equal_budget", "val_minus_test",
-    "val_minus_test_bounds", "implausible", "p_better", "p_better_ci95", "p_equivalence", "seed_sd", "seed_sd_expected",
+    "test_looks", "reference", "study", "method", "study_id", "samples", "device_seconds", "equal_budget",
+    "val_minus_test", "val_minus_test_bounds", "implausible", "p_better", "p_better_ci95", "p_equivalence", "seed_sd",
+    "seed_sd_expected",
 )  # fmt: skip
 VALIDATION_COLUMNS = (
     "rank", "tied", "family", "engine", "study", "val_accuracy", "ci95", "trials", "pruned", "failed", "search_seconds",
@@ -56,7 +57,7 @@ def leaderboard(
     baseline: str | None = None,
     validation_images: Mapping[str, int] | None = None,
 ) -> Board:
-    """Rank the newest final of each (family, engine, study), of tuned winners only.
+    """Rank the newest final of each study, of tuned winners only.
 
     Args:
         finals: stored finals of one data set, oldest first.
@@ -159,6 +160,7 @@ def _row(
         "method": final.method,
         "samples": final.samples,
         "device_seconds": final.device_seconds,
+        "study_id": final.study_id,
     }
 
 
@@ -218,15 +220,14 @@ def _unresolved(ordered: Sequence[Final], comparisons: Mapping[str, Mapping[str,
 
 
 def _names(rows: Sequence[Final]) -> dict[str, str]:
-    """Final's id -> its family, with engine or study where the family alone would not tell rows apart."""
-    names = {
-        final.id: final.family if final.engine == "optuna" else f"{final.family} ({final.engine})" for final in rows
-    }
-    several = {name for name in names.values() if list(names.values()).count(name) > 1}
-    return {
-        final.id: f"{names[final.id]} ({final.study})" if names[final.id] in several else names[final.id]
-        for final in rows
-    }
+    """Final's id -> its family, with engine, study and the study's id as far as it takes them to tell rows apart."""
+    names = {row.id: row.family if row.engine == "optuna" else f"{row.family} ({row.engine})" for row in rows}
+    studies = {row.id: row.study for row in rows}
+    ids = {row.id: f"study {row.study_id[:8] if row.study_id else 'without an id'}" for row in rows}
+    for more in (studies, ids):
+        taken = list(names.values())
+        names = {key: f"{name} ({more[key]})" if taken.count(name) > 1 else name for key, name in names.items()}
+    return names
 
 
 def validation_board(dataset: str, studies: Sequence[Mapping[str, Any]]) -> Board:

@@ -168,17 +168,17 @@ def trial_of(home: Path, final: Final) -> int:
 
 
 def newest(finals: Iterable[Final]) -> list[Final]:
-    """The newest final of each (family, engine, study), oldest first; `finals` come oldest first too."""
-    latest: dict[tuple[str, str, str], Final] = {}
+    """The newest final of each study, oldest first; `finals` come oldest first too."""
+    latest: dict[tuple[str, ...], Final] = {}
     for final in finals:
         latest.pop(place_of(final), None)  # a dict keeps the place of a key that is only assigned anew
         latest[place_of(final)] = final
     return list(latest.values())
 
 
-def place_of(final: Final) -> tuple[str, str, str]:
-    """What a leaderboard has one row of: (family, engine, study)."""
-    return final.family, final.engine, final.study
+def place_of(final: Final) -> tuple[str, ...]:
+    """What a leaderboard has one row of: a study, known by its id, since two storages may hold one of the same name."""
+    return final.family, final.engine, final.study, final.study_id or ""
 
 
 def drop_models(home: Path, dataset: str) -> None:

@@ -14,6 +14,7 @@ from bench.records import Phases, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
 
 ATTRIBUTE = "bench"  # the user attribute of a study and of a trial that holds what Optuna has no place for
+NOTE = f"{ATTRIBUTE} "  # how those of a study begin that processes leave for each other
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "complete": TrialState.COMPLETE,
@@ -73,6 +74,8 @@ def trial_of(stored: FrozenTrial) -> Trial:
     own["seconds"] = Phases(**own.get("seconds", {}))
     if own.get("confusion") is not None:  # records of older versions have none
         own["confusion"] = tuple((true, predicted, images) for true, predicted, images in own["confusion"])
-    own["curve"] = tuple(sorted(stored.intermediate_values.items()))
+    # Optuna keeps every step that was ever reported, also those that a trial went back behind.
+    steps = own.get("curve", ()) if stored.state.is_finished() else ()
+    own["curve"] = tuple((int(at), value) for at, value in steps or sorted(stored.intermediate_values.items()))
     own["losses"] = tuple((int(samples), float(loss)) for samples, loss in own.get("losses", ()))
     return Trial(number=stored.number, state=NAMES.get(stored.state, "running"), **own)

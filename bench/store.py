@@ -28,12 +28,11 @@ from bench.errors import MissingPackage, RecordError, UsageError
 from bench.leases import Leases, make_table
 from bench.patience import Patience, reported
 from bench.records import Trial
-from bench.rows import ATTRIBUTE, trial_of
+from bench.rows import ATTRIBUTE, NOTE, trial_of
 from bench.space import SearchSpace
 from bench.urls import shown, why, with_driver
 from bench.writer import Writer
 
-SESSIONS = "sessions"
 # A server that vanishes is noticed within a minute or so rather than within the hours that TCP grants.
 TO_A_SERVER = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
 SCHEMA_LOCK = 0x62656E6368  # any number, the same in every bench
@@ -73,7 +72,7 @@ class Store:
                 driven = with_driver(url) if url else None
                 with _one_at_a_time(driven):
                     self._storage = RDBStorage(driven or f"sqlite:///{path}", _arguments(driven))
-                    if self.folder is None:
+                    if make and self.folder is None:
                         make_table(self._storage.engine)
             except ModuleNotFoundError as error:
                 raise _missing(error) from None
@@ -179,33 +178,6 @@ class Store:
                 raise RecordError(f"Trial {row.number} of study {study!r} {_unread(study, error)}") from None
         return found
 
-    def begin_session(self, study: str, workers: int) -> None:
-        """Note that so many workers search from here on, until the next session begins or the study's time ends.
-
-        Of a session beside others, 0: they overlap, and their seconds cannot be told apart.
-        """
-        study_id = self._storage.get_study_id_from_name(study)
-        sessions = [*self._sessions(study_id), (self.seconds(study), workers)]
-        # As with `set_seconds`: a disk that is full is said where trials are written.
-        with contextlib.suppress(StorageInternalError, SQLAlchemyError):
-            self._storage.set_study_user_attr(study_id, SESSIONS, json.dumps(sessions))
-
-    def sessions(self, study: str) -> list[tuple[float, int]]:
-        """(seconds, workers) of every search of this study; empty where they are not all known.
-
-        One that was killed counts as `seconds` has it, until its last finished trial.
-        """
-        noted = self._sessions(self._storage.get_study_id_from_name(study))
-        if not noted or noted[0][0] > 0 or not all(workers for _, workers in noted):
-            return []
-        ends = [*(began for began, _ in noted[1:]), self.seconds(study)]
-        return [(end - began, workers) for (began, workers), end in zip(noted, ends, strict=True)]
-
-    def _sessions(self, study_id: int) -> list[tuple[float, int]]:
-        """(the study's seconds at its beginning, workers) of each session."""
-        stored = self._storage.get_study_user_attrs(study_id).get(SESSIONS, "[]")
-        return [(float(began), int(workers)) for began, workers in json.loads(stored)]
-
     def set_seconds(self, study: str, seconds: float) -> None:
         """Remember the wall time that all searches of this study took together."""
         failpoints.reach("store: before the seconds")
@@ -218,12 +190,18 @@ class Store:
     @reported
     def note(self, study: str, name: str, value: Any) -> None:
         """Keep something small with a study, for every process that shares it."""
-        self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), f"bench {name}", value)
+        self._storage.set_study_user_attr(self._storage.get_study_id_from_name(study), f"{NOTE}{name}", value)
 
     @reported
     def noted(self, study: str, name: str) -> Any:
         """What `note` kept, or None."""
-        return self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(study)).get(f"bench {name}")
+        return self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(study)).get(f"{NOTE}{name}")
+
+    @reported
+    def notes(self, study: str, beginning: str) -> list[Any]:
+        """All that `note` kept under names that begin so."""
+        kept = self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(study))
+        return [value for name, value in kept.items() if name.startswith(f"{NOTE}{beginning}")]
 
     @reported
     def seconds(self, study: str) -> float:
@@ -311,7 +289,8 @@ def _one_at_a_time(url: str | None) -> Iterator[None]:
 
 def _missing(error: ModuleNotFoundError) -> MissingPackage:
     package = {"psycopg": "'psycopg[binary]'"}.get(error.name or "", error.name)
-    return MissingPackage(f"This --storage needs {error.name}: python -m pip install {package}")
+    other = "" if error.name == "psycopg" else ", or postgresql:// in its URL, which takes psycopg 3"
+    return MissingPackage(f"This --storage needs {error.name}: python -m pip install {package}{other}")
 
 
 def _settings(study: str, attributes: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import bench
-from bench import frozen
+from bench import frozen, sessions
 from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines import assembly
@@ -20,7 +20,7 @@ from bench.engines.company import Alone, Company, Joined
 from bench.engines.local import Plan
 from bench.errors import InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
-from bench.files import unique_slug
+from bench.files import states_of
 from bench.holding import still_alone
 from bench.inquiry import measured_precision, sizes
 from bench.leases import Leases
@@ -136,7 +136,7 @@ def search(
             accepted = {"source"} & {*request.accept}
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
         settings = accept(request.study, request.family, request.accept, settings, store)
-        frozen.check(request.study, settings, _code(request.family))
+        frozen.check(request.study, settings, _code(request.family, request.engine))
     else:
         # What the sampler needs and lacks shall not be learned after a study was frozen with it.
         offer = ENGINES[request.engine]
@@ -149,7 +149,6 @@ def search(
     hint = assembly.advice(request.engine, request.family, settings["sampler"], request.target)
     if hint:
         say(hint)
-    began, spent = time.monotonic(), store.seconds(request.study)
     patience = Patience(say, stop_asked)
     writer = store.writer(request.study, request.family.space, wait_for_room, patience, request.join)
     stored = store.trials(request.study)
@@ -166,12 +165,11 @@ def search(
         company = Alone(stored, partial(patience, check, "What was trained of the trials under way is not written."))
     else:
         company = Alone(stored)
-    store.begin_session(request.study, 0 if request.join else len(started))
-    try:
-        states = store.home / "states" / unique_slug(request.study)
+    key = leases.owner if request.join and leases is not None else None
+    with sessions.noted(store, request.study, len(started), key) as time_kept:
+        states, spent = states_of(store.home, request.study, settings), store.seconds(request.study)
+        hear.append(time_kept)
         done = _drive(request, sealed, stored, settings, started, hear, stop_asked, spent, company, states)
-    finally:
-        store.set_seconds(request.study, spent + time.monotonic() - began)
     after = outcome(store, request.study, request.target)
     # Done below the target: the space is finite, and all of it was tried.
     after = replace(after, reached=done, exhausted=done and not after.reached)
@@ -242,7 +240,7 @@ def _made(
         store.create(request.study, settings)
     else:
         _check_frozen(request, sealed, settings)
-        frozen.check(request.study, settings, _code(request.family))
+        frozen.check(request.study, settings, _code(request.family, request.engine))
     if request.join and leases is not None:
         leases.release("making")
     return settings
@@ -268,7 +266,7 @@ def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequenc
         "pruner": ENGINES[request.engine].pruner(request.sampler, request.pruner),
         "precision": measured_precision(pool, subscribers) if precision == "auto" else precision,
         "purpose": request.purpose,
-        **_code(request.family),
+        **_code(request.family, request.engine),
     }
 
 
@@ -312,14 +310,14 @@ def _check_own(study: str, store: Store) -> None:
         )
 
 
-def _code(family: Family) -> dict[str, Any]:
+def _code(family: Family, engine: str) -> dict[str, Any]:
     """What computes a trial: other code may give other values for the same configuration."""
-    return {"versions": frozen.versions(), "source": frozen.code_of(family)}
+    return {"versions": frozen.versions(engine), "source": frozen.code_of(family)}
 
 
 def accept(study: str, family: Family, names: Iterable[str], settings: dict[str, Any], store: Store) -> dict[str, Any]:
     """Settings to go on with: what the user accepts becomes what it is now; what it was is kept beside it."""
-    now = _code(family)
+    now = _code(family, settings["engine"])
     changed = {name: now[name] for name in names if settings.get(name) != now[name]}
     if not changed:
         return settings

@@ -56,7 +56,7 @@ class TrialTables:
             added = connection.execute(
                 insert(TRIALS).values(study_id=self._study_id, state=TrialState.RUNNING, datetime_start=_utc(start))
             )
-            (trial_id,) = added.inserted_primary_key
+            trial_id: int = added.inserted_primary_key[0]  # type: ignore[index]  # one row, so that there is a key
             before = (TRIALS.c.study_id == self._study_id) & (TRIALS.c.trial_id < trial_id)
             latest = select(TRIALS.c.number).where(before).order_by(TRIALS.c.trial_id.desc()).limit(1)
             last = connection.execute(latest).scalar()

@@ -33,7 +33,12 @@ def shown(url: str) -> str:
 def why(error: BaseException) -> str:
     """What is wrong with a storage, to follow its name."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return (
-        f"cannot be used: {without_passwords(first).rstrip('.')}. A storage is written like sqlite:///path/to/file.db "
-        "or postgresql://user@host/database."
+    way_out = may_write(first) or (
+        " A storage is written like sqlite:///path/to/file.db or postgresql://user@host/database."
     )
+    return f"cannot be used: {without_passwords(first).rstrip('.')}.{way_out}"
+
+
+def may_write(said: str) -> str:
+    """The way out where a database says that its user may not do that; else nothing."""
+    return " Give the URL of a user who may write there." if "permission denied" in said else ""

@@ -47,7 +47,7 @@ class Writer:
         self._study_id = storage.get_study_id_from_name(study)
         self._tables = TrialTables(storage.engine, self._study_id)
         self._ids = {t.number: t._trial_id for t in storage.get_all_trials(self._study_id, deepcopy=False)}
-        self._steps: dict[int, set[int]] = {}
+        self._steps: dict[int, dict[int, float]] = {}
 
     def __call__(self, event: Event) -> None:
         tries = 0
@@ -112,10 +112,11 @@ class Writer:
         return number in self._ids
 
     def _step(self, number: int, samples: int, val_accuracy: float) -> None:
-        if samples not in self._steps.setdefault(number, set()):
+        steps = self._steps.setdefault(number, {})
+        if steps.get(samples) != val_accuracy:
             failpoints.reach("store: before a rung")
             self._tables.step(self._ids[number], {samples: val_accuracy})
-            self._steps[number].add(samples)
+            steps[samples] = val_accuracy
             failpoints.reach("store: after a rung")
 
     def _attributes(self, number: int, changes: Mapping[str, Any]) -> None:
@@ -127,14 +128,15 @@ class Writer:
         """All that is known of a trial, in one write; with `end` it is over."""
         self._known(trial.number)  # what another process left may be over here without having begun
         record = trial.to_json()
-        for kept_elsewhere in ("number", "state", "curve"):
+        for kept_elsewhere in ("number", "state"):
             del record[kept_elsewhere]
-        steps = {at: value for at, value in trial.curve if at not in self._steps.get(trial.number, ())}
+        known = self._steps.setdefault(trial.number, {})
+        steps = {at: value for at, value in trial.curve if known.get(at) != value}
         values = [trial.val_accuracy] if trial.state != "failed" and trial.val_accuracy is not None else []
         failpoints.reach("store: before a record")
         self._tables.record(self._ids[trial.number], ATTRIBUTE, json.dumps(record), steps, end, values if end else ())
         failpoints.reach("store: after a record")
-        self._steps.setdefault(trial.number, set()).update(steps)
+        known.update(steps)
 
     def _finish(self, trial: Trial) -> None:
         self._record(trial, STATES[trial.state])

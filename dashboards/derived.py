@@ -19,8 +19,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.records import Trial
-from bench.rows import ATTRIBUTE, trial_of
-from bench.store import SESSIONS
+from bench.rows import ATTRIBUTE, NOTE, trial_of
 from dashboards.figures import FIGURES
 from dashboards.notes import note
 from dashboards.readonly import ReadOnlyStorage
@@ -187,7 +186,8 @@ def _readable_settings(attributes: Mapping[str, Any]) -> dict[str, Any]:
         shown = {name: settings[name] for name in SHOWN_SETTINGS if name in settings}
     except (KeyError, TypeError, ValueError):
         return dict(attributes)
-    return {**shown, **{name: value for name, value in attributes.items() if name not in (ATTRIBUTE, SESSIONS)}}
+    others = {name: value for name, value in attributes.items() if name != ATTRIBUTE and not name.startswith(NOTE)}
+    return {**shown, **others}
 
 
 class ImageStore:

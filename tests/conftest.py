@@ -23,6 +23,14 @@ def mnist_dir() -> Path:
     pytest.skip("mnist.npz is not in $BENCH_DATA_DIR")
 
 
+@pytest.fixture(params=["postgresql", "sqlite"])
+def storage(request, tmp_path):
+    """The URL of an empty storage of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shared.db'}"
+    return request.getfixturevalue("url")
+
+
 @pytest.fixture
 def update_golden():
     """Compare text with a golden file; with BENCH_WRITE_GOLDEN=1 write it instead."""

@@ -119,3 +119,15 @@ def test_a_ledger_line_that_does_not_read_back_is_an_error_with_the_way_out(tmp_
     path.write_text("{\n" + json.dumps({"event": "note"}) + "\n")
     with pytest.raises(RecordError, match="line 1 does not read back"):
         boards.make_board(tmp_path, "digits", None)
+
+
+def test_a_final_stands_beside_that_of_another_study_of_its_name(tmp_path):
+    ours = store(tmp_path, "mlp", random_answers(0, seeds=2), "ours", study_id="one" * 8)
+    other = store(tmp_path, "mlp", random_answers(0, seeds=3), "other", study_id="two" * 8)
+    for final, seeds in ((ours, 2), (other, 3)):
+        stands = boards.standing(tmp_path, final)
+        assert (stands.row["seeds"], stands.row["study_id"], stands.newer) == (seeds, final.study_id, None)
+    board = boards.make_board(tmp_path, "digits", None)
+    assert sorted(row["study_id"] for row in board.rows) == ["one" * 8, "two" * 8]
+    (note,) = [note for note in board.notes if "cannot be separated" in note]
+    assert "mlp (digits-mlp) (study oneoneon)" in note and "mlp (digits-mlp) (study twotwotw)" in note

@@ -58,3 +58,16 @@ def test_a_family_is_known_by_its_file_and_by_what_that_imports_from_beside_it(t
     assert changed != before
     (tmp_path / "_deeper.py").write_text("")
     assert fingerprint_of(family) not in (before, changed)
+
+
+def test_versions_name_what_proposes_and_stops_the_trials_of_an_engine():
+    from importlib.metadata import version
+
+    assert {"keras", "optuna"} <= {*frozen.versions("optuna")}
+    assert not {"ray", "keras-tuner"} & {*frozen.versions("optuna")}
+    for engine in ("ray", "keras-tuner"):
+        found = frozen.versions(engine)
+        assert found == {**frozen.versions("optuna"), engine: version(engine)}
+        older = {"versions": {**found, engine: "1.0"}}
+        with pytest.raises(FrozenStudy, match=rf"{engine} +1\.0 +{found[engine]}(.|\n)*--accept versions"):
+            frozen.check("s", older, {"versions": found})

@@ -7,6 +7,7 @@ from bench.errors import NoTrialSucceeded, UsageError
 from bench.portrait import Examined, Searched, portrait, timing
 from bench.records import Phases, Trial
 from bench.results import Predictions
+from bench.sessions import Session
 from bench.space import Float, Int, SearchSpace
 from tests.test_results import FINAL
 
@@ -103,7 +104,7 @@ def test_phases_and_the_rest_add_up_to_workers_times_wall_time():
 
 
 def test_searches_with_other_numbers_of_workers_are_added_up():
-    found = timing(TRIALS, 15.0, [(5.0, 1), (10.0, 2)])
+    found = timing(TRIALS, 15.0, [Session(0.0, 5.0, 1), Session(5.0, 10.0, 2)])
     assert (found["wall_seconds"], found["worker_seconds"], found["phases"]["other"]) == (15.0, 25.0, 6.0)
     assert found["workers"] == 2
     assert sum(found["phases"].values()) == 25.0

@@ -328,3 +328,21 @@ def test_a_final_of_an_older_version_belongs_to_a_study_only_if_its_configuratio
     assert not own({"epochs": 3}, created="2026-06-01T00:00:00+00:00")
     assert not own({"epochs": 3}, data_checksum="c2")
     assert not own({"epochs": 3}, id="new")
+
+
+def test_of_two_studies_of_one_name_each_keeps_its_newest_final_and_its_weights(tmp_path):
+    """As of two storages, or of a storage that was deleted and made anew."""
+    late = "2026-02-01T00:00:00+00:00"
+    finals = [
+        store(tmp_path, "mlp", random_answers(0), "a", study_id="one"),
+        store(tmp_path, "mlp", random_answers(1), "b", study_id="two"),
+        store(tmp_path, "mlp", random_answers(2), "c", study_id="one", created=late),
+    ]
+    folders = [results.folder(tmp_path, "digits", "mlp", final.id) for final in finals]
+    for folder in folders:
+        (folder / "model.keras").write_bytes(b"weights")
+    results.drop_models(tmp_path, "digits")
+    assert [(folder / "model.keras").exists() for folder in folders] == [False, True, True]
+    assert [final.id for final in results.newest(results.read_finals(tmp_path))] == ["b", "c"]
+    results.update_comparisons(tmp_path, "digits")
+    assert [set(pair.split()) for pair in results.read_comparisons(tmp_path, "digits")] == [{"b", "c"}]

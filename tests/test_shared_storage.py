@@ -1,4 +1,4 @@
-"""Studies on a real PostgreSQL server: shared by several processes, or held by one; and a server that goes away."""
+"""Whole searches on a real PostgreSQL server, or in one SQLite file: shared by several processes, or held by one."""
 
 import json
 import os
@@ -12,11 +12,7 @@ import psutil
 import pytest
 from postgresql import PASSWORD
 
-from bench import holding
-from bench.errors import BenchError, Interrupted, StudyLocked, UsageError
-from bench.leases import ALONE, LEASE_SECONDS, TABLE
-from bench.patience import Patience
-from bench.store import Store, problem_of
+from bench.store import Store
 from tests.waiting import wait_for
 
 BENCH = [sys.executable, "-m", "bench"]
@@ -82,235 +78,6 @@ def check_shared(tmp_path, storage, homes, wanted):
     assert sum(map(len, parts)) == wanted  # each by one of them
     assert set().union(*parts) == set(range(wanted))
     return parts
-
-
-# --- leases
-
-
-@pytest.fixture(params=["postgresql", "sqlite"])
-def storage(request, tmp_path):
-    """The URL of an empty storage of either kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'shared.db'}"
-    return request.getfixturevalue("url")
-
-
-@pytest.fixture
-def store(storage, tmp_path):
-    opened = Store(tmp_path / "home", storage)
-    yield opened
-    opened.close()
-
-
-def elsewhere(monkeypatch):
-    """Take what is claimed next for another machine's, whose processes cannot be looked at."""
-    monkeypatch.setattr("bench.leases._place", lambda: "another machine")
-
-
-def run_out(store):
-    with store._storage.engine.begin() as connection:
-        connection.execute(TABLE.update().values(expires=TABLE.c.expires - 2 * LEASE_SECONDS))
-
-
-def test_of_two_who_claim_one_gets_it_and_the_other_after_it_is_given_back(store):
-    first, second = store.leases("s"), store.leases("s")
-    assert first.claim("trial 3")
-    assert not second.claim("trial 3")
-    assert first.claim("trial 3")
-    assert "trial 3" in second.holders("trial ")
-    assert second.claim("trial 4") and store.leases("t").claim("trial 3")
-    first.release("trial 3")
-    assert second.claim("trial 3")
-    assert not first.keeps("trial 3")
-    for one in (first, second):
-        one.close()
-
-
-def test_what_a_process_gives_back_at_its_end_is_free(store):
-    first, second = store.leases("s"), store.leases("s")
-    assert first.claim("trial 3")
-    first.close()
-    assert second.holders("trial ") == {}
-    assert second.claim("trial 3")
-    second.close()
-
-
-def test_a_dead_hosts_lease_outlives_it_and_is_then_taken_by_exactly_one(store, monkeypatch):
-    dead = store.leases("s")
-    with monkeypatch.context() as patch:
-        elsewhere(patch)
-        assert dead.claim("trial 3")
-    dead._closed.set()  # nobody renews it any more
-    dead._thread.join()
-    first, second = store.leases("s"), store.leases("s")
-    assert not first.claim("trial 3", at_once=True)  # it has not run out
-    run_out(store)
-    assert not first.claim("trial 3")  # has not looked on for long enough to call others dead
-    for one in (first, second):
-        one._steady_since -= 2 * LEASE_SECONDS
-    assert first.claim("trial 3")
-    assert not second.claim("trial 3")
-    assert not dead.keeps("trial 3")
-    first.close()
-
-
-def test_whoever_was_cut_off_itself_does_not_call_others_dead(store, monkeypatch):
-    other, one = store.leases("s"), store.leases("s")
-    with monkeypatch.context() as patch:
-        elsewhere(patch)
-        assert other.claim("trial 3")
-    one._steady_since -= 10 * LEASE_SECONDS
-    one._renewed -= LEASE_SECONDS  # the storage was away
-    run_out(store)
-    assert not one.claim("trial 3")
-    assert other.keeps("trial 3")  # comes back, and has it still
-    other.close()
-
-
-def test_a_process_of_this_machine_that_was_killed_is_known_at_once(store, tmp_path, storage):
-    script = (
-        "import sys, time; from pathlib import Path; from bench.store import Store\n"
-        "leases = Store(Path(sys.argv[1]), sys.argv[2]).leases('s'); print(leases.claim('trial 3'), flush=True)\n"
-        "time.sleep(600)"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / "other"), storage]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "True\n"
-    one = store.leases("s")
-    assert not one.claim("trial 3")
-    process.kill()
-    process.communicate()
-    assert one.claim("trial 3")
-    one.close()
-
-
-def test_a_lease_is_renewed_while_its_process_lives(store, monkeypatch):
-    monkeypatch.setattr("bench.leases.RENEW_SECONDS", 0.1)
-    one = store.leases("s")
-    assert one.claim("trial 3")
-    run_out(store)
-    wait_for(lambda: store.leases("s")._rows("trial 3")["trial 3"]["left"] > LEASE_SECONDS / 2, 10)
-    one.close()
-
-
-# --- who may write
-
-
-def test_a_second_home_is_refused_and_told_who_holds_the_study(store, storage, tmp_path):
-    there = Store(tmp_path / "there", storage)
-    me = f"process {os.getpid()} on {os.uname().nodename}"
-    with holding.hold(store, tmp_path / "home", "s"):
-        for join in (False, True):
-            with pytest.raises(StudyLocked, match=me), holding.hold(there, tmp_path / "there", "s", join):
-                pass
-        assert me in holding.holder(there, tmp_path / "there", "s")
-        with holding.hold(there, tmp_path / "there", "another study"):
-            pass
-    with holding.hold(there, tmp_path / "there", "s"):
-        pass
-    assert holding.holder(there, tmp_path / "there", "s") is None
-    there.close()
-
-
-def test_who_joined_may_be_joined_but_not_pushed_aside(store, storage, tmp_path):
-    there = Store(tmp_path / "there", storage)
-    with holding.hold(store, tmp_path / "home", "s", join=True):
-        with holding.hold(there, tmp_path / "there", "s", join=True), holding.hold(store, tmp_path / "home", "s", True):
-            pass
-        with pytest.raises(StudyLocked, match="shared by process"), holding.hold(there, tmp_path / "there", "s"):
-            pass
-    with holding.hold(there, tmp_path / "there", "s"):
-        pass
-    there.close()
-
-
-def test_a_study_that_is_held_alone_in_the_plain_home_costs_no_lease(tmp_path):
-    store = Store(tmp_path)
-    with holding.hold(store, tmp_path, "s") as leases:
-        assert leases._thread is None
-    with store._storage.engine.connect() as connection:
-        assert not store._storage.engine.dialect.has_table(connection, TABLE.name)
-    store.close()
-
-
-def test_whoever_lost_the_study_while_it_was_held_up_writes_no_more(tmp_path, url, monkeypatch):
-    store = Store(tmp_path, url)
-    with monkeypatch.context() as patch:
-        elsewhere(patch)
-        held_up = store.leases("s")
-        assert held_up.claim(ALONE)
-    holding.still_alone("s", held_up)
-    run_out(store)
-    with holding.hold(store, tmp_path, "s"), pytest.raises(StudyLocked, match="taken over by process"):
-        holding.still_alone("s", held_up)
-    held_up.close()
-    store.close()
-
-
-# --- a storage that is away
-
-
-def test_a_server_that_is_away_is_said_waited_for_and_then_written_to(tmp_path, server, url):
-    store = Store(tmp_path, url)
-    store.create("s", {"family": "mlp"})
-    lines = []
-
-    def say(line):
-        lines.append(line)
-        if "does not answer" in line:
-            server.start()
-
-    server.stop()
-    try:
-        assert Patience(say)(lambda: store.count("s"), "Nothing is lost.") == 0
-    finally:
-        if not lines:
-            server.start()
-    assert "does not answer" in lines[0] and "Ctrl-C stops" in lines[0]
-    assert lines[-1] == "The storage answers again; going on."
-    assert PASSWORD not in "".join(lines)
-    store.close()
-
-
-def test_a_wait_can_be_stopped_and_ends_by_itself_and_both_say_what_is_lost(tmp_path, server, url):
-    store = Store(tmp_path, url)
-    store.create("s", {"family": "mlp"})
-    server.stop()
-    try:
-        with pytest.raises(Interrupted, match="Trial 7 is lost"):
-            Patience(stop_asked=lambda: True)(lambda: store.count("s"), "Trial 7 is lost.")
-        with pytest.raises(BenchError, match=r"has not answered for 0 min .*Trial 7 is lost") as caught:
-            Patience(seconds=1.5)(lambda: store.count("s"), "Trial 7 is lost.")
-        with pytest.raises(BenchError, match="storage cannot be used") as plain:
-            store.trials("s")
-        assert PASSWORD not in f"{caught.value} {plain.value} {problem_of(tmp_path, url)}"
-    finally:
-        server.start()
-    store.close()
-
-
-# --- the URL
-
-
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-def test_a_url_without_a_driver_is_taken_to_psycopg_3(tmp_path, url, scheme):
-    store = Store(tmp_path, url.replace("postgresql:", f"{scheme}:"))
-    assert store._storage.engine.driver == "psycopg"
-    store.close()
-
-
-def test_a_missing_driver_gives_its_pip_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(UsageError, match=re.escape("python -m pip install 'psycopg[binary]'")):
-        Store(tmp_path, f"postgresql://u:{PASSWORD}@127.0.0.1:1/x")
-    assert "pip install 'psycopg[binary]'" in problem_of(tmp_path, f"postgresql://u:{PASSWORD}@127.0.0.1:1/x")
-
-
-def test_a_wrong_password_is_not_shown(tmp_path, server, url):
-    wrong = url.replace(PASSWORD, "wrong-and-secret")
-    with pytest.raises(UsageError, match="password authentication failed") as caught:
-        Store(tmp_path, wrong)
-    assert "wrong-and-secret" not in str(caught.value)
 
 
 # --- whole searches
@@ -439,6 +206,12 @@ def test_two_processes_share_a_study_in_one_sqlite_file(tmp_path, start, homes):
     trials = stored(tmp_path, f"sqlite:///{file}")
     assert [(trial.number, trial.state != "running") for trial in trials] == [(number, True) for number in range(6)]
     assert all(trial.attempts == 1 for trial in trials)
+    show = [*BENCH, "show", "mlp", "--dataset", "digits", "--timing", "--json", "--home", str(logs[0])]
+    show += ["--storage", f"sqlite:///{file}"]
+    timing = json.loads(subprocess.run(show, capture_output=True, text=True, check=True).stdout)["timing"]
+    assert timing["workers"] == 2
+    assert timing["worker_seconds"] == pytest.approx(sum(timing["phases"].values()))
+    assert timing["worker_seconds"] <= 2 * timing["wall_seconds"] + 1
     assert len(list(tmp_path.glob("*/results/**/result.json"))) == 1
 
 

@@ -198,22 +198,3 @@ def test_a_password_is_shown_neither_by_a_command_nor_by_the_doctors_question(tm
         Store(tmp_path, url)
     assert "secret" not in str(caught.value)
     assert "secret" not in str(problem_of(tmp_path, url))
-
-
-def test_every_search_is_known_with_its_workers(store):
-    assert store.sessions("digits-cnn") == []
-    store.begin_session("digits-cnn", 1)
-    store.set_seconds("digits-cnn", 100.0)
-    store.begin_session("digits-cnn", 2)
-    store.set_seconds("digits-cnn", 110.0)
-    # One that is killed leaves its finished trials alone.
-    store.begin_session("digits-cnn", 3)
-    write(store, Started(0, PARAMS, 1, 4000), Finished(replace(DONE, elapsed=112.0)))
-    assert store.sessions("digits-cnn") == [(100.0, 1), (10.0, 2), (2.0, 3)]
-
-
-def test_searches_that_an_older_version_did_not_note_are_not_made_up(store):
-    store.set_seconds("digits-cnn", 100.0)
-    store.begin_session("digits-cnn", 2)
-    store.set_seconds("digits-cnn", 110.0)
-    assert store.sessions("digits-cnn") == []

@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _document(options: argparse.Namespace) -> dict[str, Any]:
+    from bench import sessions
     from bench.data.sealed import sealed_in
     from bench.portrait import Searched, portrait
     from bench.store import Store
@@ -51,12 +52,12 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
     with closing(Store(options.home, options.storage, make=False)) as store:
         name, family = study_of(options, store)
         found = outcome(store, name)
-        sessions = store.sessions(name)
+        known = sessions.of(store, name)
     settings = found.settings
     if family != settings["family"]:
         raise UsageError(f"Study {name!r} searched {settings['family']!r}, not {family!r}.")
     data = [sealed for sealed in sealed_in(options.home) if sealed.checksum == settings["data_checksum"]]
-    study = Searched(name, settings, found.trials, found.seconds, sessions, data[0] if data else None)
+    study = Searched(name, settings, found.trials, found.seconds, known, data[0] if data else None)
     return portrait(study, _tested(options, found), options.trial, options.family)
 
 

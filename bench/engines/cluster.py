@@ -150,12 +150,12 @@ def check_address(address: str | None) -> None:
         return
     if address.startswith("ray://"):
         raise UsageError(
-            f"--ray-address {address} is for Ray clients, and a search has to run on a node of the cluster: log in to "
-            "one (on Kubernetes: kubectl exec into the head pod) and give --ray-address auto."
+            f"The Ray address {address} is for Ray clients, and a search has to run on a node of the cluster: log in "
+            "to one (on Kubernetes: kubectl exec into the head pod) and give --ray-address auto."
         )
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdigit() and int(port) < 65536):
-        raise UsageError(f"--ray-address is written HOST:PORT, or auto, not {address!r}.")
+        raise UsageError(f"A Ray address (--ray-address, $BENCH_RAY_ADDRESS) is HOST:PORT, or auto, not {address!r}.")
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
@@ -185,7 +185,7 @@ def _check_versions() -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    ours = {**frozen.versions(), "ray": ray.__version__}
+    ours = frozen.versions("ray")
     asked = ray.remote(num_cpus=0)(_installed(tuple(ours)))
     nodes = [node for node in ray.nodes() if node["Alive"]]
     answers = {}

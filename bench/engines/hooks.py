@@ -1,20 +1,12 @@
-"""Ray Tune's plug-ins, each of which hands on what it hears to the driver: searcher, callback and stopper.
-
-And what Tune says of an actor that failed, in our own words.
-"""
+"""Ray Tune's plug-ins, each of which hands on what it hears to the driver: searcher, callback and stopper."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle, tune
-from ray.exceptions import RayActorError, RayTaskError
+from ray import tune
 from ray.tune.search import Searcher
-
-from bench.errors import BenchError
-from bench.workers.messages import Lost
 
 
 class _Here:
@@ -94,18 +86,3 @@ class Ends(_Here, tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         return self._ended()
-
-
-def why(trial: Any) -> tuple[Lost, BaseException | None]:
-    """What to record of a trial whose actor failed, and the error that ends the search, if it is not the trial's."""
-    path = trial.pickled_error_file  # where Tune has it now; `get_error` looks where it is copied to later
-    error = cloudpickle.loads(Path(path).read_bytes()) if path else None
-    if isinstance(error, RayTaskError):
-        cause = error.cause
-        return Lost("crashed", str(cause)), cause if isinstance(cause, BenchError) else BenchError(
-            f"A Ray actor failed: {type(cause).__name__}: {cause}"
-        )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0].rstrip(".:") if lines else "it ended"
-    where = f" at {error.node_ip}" if isinstance(error, RayActorError) and getattr(error, "node_ip", None) else ""
-    return Lost("killed", f"a Ray actor{where} was lost: {said}"), None

@@ -120,8 +120,9 @@ class OptunaProposer:
 
     def tell(self, trial: Trial) -> None:
         self._told[trial.number] = trial
-        cap = self._comparable()
-        if cap != self._cap:
+        cap, became = self._comparable(), dict(trial.params)  # not what was asked, after population-based training
+        if cap != self._cap or became != self._asked.get(trial.number, became):
+            self._asked[trial.number] = became
             self._cap = cap
             self._rebuild()
             return

@@ -15,8 +15,10 @@ from typing import Any
 from bench.data.sealed import Sealed
 from bench.engines import cluster
 from bench.engines.company import Alone, Company
+from bench.engines.failures import why
 from bench.engines.interface import Proposer, Verdict
 from bench.engines.local import GRACE_SECONDS, LocalDriver, Plan, _Running
+from bench.engines.population import Lineage
 from bench.errors import BenchError
 from bench.options import Resources
 from bench.records import Event, Paused, Started, Trial
@@ -60,6 +62,7 @@ class RayDriver(LocalDriver):
         self._so_far: dict[str, Done] = {}  # the end of a trial, if the rung where it is now is where it is pruned
         self._silent: dict[str, float] = {}  # seconds without a word, as far as this process was there to listen
         self._listened = time.monotonic()
+        self._lineages: dict[int, Lineage] = {}
         self._unsaid: list[Started] = []  # trials that wait for an actor
         self._spoken: set[str] = set()
         self._actors_lost = 0  # in a row, of those that never said a word
@@ -146,6 +149,7 @@ class RayDriver(LocalDriver):
             job = self._next_job(worker) if worker < self._workers and not self._reached else None
             if job is not None:
                 self._runs[trial_id] = self._running[worker]
+                self._lineages.pop(job.number, None)  # begun anew, from its start
                 return {
                     "number": job.number,
                     "seed": job.seed,
@@ -214,8 +218,6 @@ class RayDriver(LocalDriver):
 
     def _errored(self, trial: Any) -> None:
         """An actor, its node, or our own code in it failed."""
-        from bench.engines.hooks import why
-
         run, _ = self._released(trial)
         with self._guarded():
             lost, broken = why(trial)
@@ -277,12 +279,17 @@ class RayDriver(LocalDriver):
         part = self._so_far.pop(trial.trial_id, None)
         if part is not None:
             run.before = self._record(run, part)
+        self._lineages.setdefault(run.number, Lineage(self._space)).go_on(trial.config, at, part)
         run.curve = [(samples, value) for samples, value in run.curve if samples <= at]
         run.params = dict(trial.config["params"])
         run.worker = self._free_worker()
         self._running[run.worker] = run
         target = round(float(run.params.get("epochs", 1)) * self._plan.train_images)
         self._emit(Started(run.number, run.params, run.worker, target, run.attempts, run.seed))
+
+    def _record(self, run: _Running, done: Done) -> Trial:
+        lineage = self._lineages.get(run.number)
+        return super()._record(run, lineage.told(done) if lineage else done)
 
     @contextlib.contextmanager
     def _guarded(self) -> Any:

@@ -17,6 +17,7 @@ from ray.tune.schedulers import (
 )
 
 from bench.engines.interface import perturbed, seed_of
+from bench.engines.population import COPIED
 from bench.engines.quota import Quota
 from bench.records import Trial
 from bench.space import Config, Float, SearchSpace, When
@@ -190,7 +191,8 @@ class _Population(_Rungs, PopulationBasedTraining):  # type: ignore[misc]
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], dict[str, str]]:
         params = self._perturbed(trial_to_clone.config["params"])
         own = {name: trial.config[name] for name in ("number", "seed", "worker")}
-        return {**trial_to_clone.config, **own, "params": params}, {}
+        copied = [*trial.config.get(COPIED, ()), trial_to_clone.config["number"]]
+        return {**trial_to_clone.config, **own, "params": params, COPIED: copied}, {}
 
     def _perturbed(self, params: Config) -> Config:
         """The parameters of a better trial, those that may change a little up or down, inside their ranges."""

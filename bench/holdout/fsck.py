@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from bench import duels, lock, results
 from bench.data.sealed import Sealed
 from bench.errors import BenchError
-from bench.files import sha256, unique_slug
+from bench.files import sha256, states_of, unique_slug
 from bench.holdout import exam, ledger, recount
 from bench.holdout.seal import checksum_of
 from bench.store import Store
@@ -315,9 +315,9 @@ def _states(home: Path) -> Iterator[Problem]:
     if not folders or not (home / "bench.db").exists():
         return
     with suppress(BenchError, OSError), closing(Store(home)) as store:  # a broken storage was reported
-        for study in store.studies():
-            folder = home / "states" / unique_slug(study)
-            if folder not in folders or lock.holder(home, study) is not None:
+        for study, settings in store.studies().items():
+            folder = states_of(home, study, settings)
+            if folder.parent not in folders or lock.holder(home, study) is not None:
                 continue
             paused = {f"{trial.number}.npz" for trial in store.trials(study) if trial.state == "running"}
             for path in sorted(folder.glob("*.npz")):

@@ -90,6 +90,8 @@ class _Sections:
     def _notes(self) -> Iterator[str]:
         document, final, other = self.document, self.document["final"], self.document["other_final"]
         number, best = document["trial"]["number"], document["best_trial"]
+        if document["trial"]["state"] == "complete" and document["trial"]["detail"]:
+            yield one_line(f"Trial {number} {document['trial']['detail']}.")
         if final and final["trials"] < document["trials"]["total"]:
             more = document["trials"]["total"] - final["trials"]
             yield f"{more} trials were added since that test; `bench final` chooses and tests anew."

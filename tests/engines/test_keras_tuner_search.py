@@ -10,6 +10,8 @@ import time
 import numpy as np
 import pytest
 
+from bench.engines.oracle import OracleProposer
+from bench.family import load
 from bench.store import Store
 
 BENCH = [sys.executable, "-m", "bench"]
@@ -79,12 +81,40 @@ def test_a_search_that_is_killed_goes_on_to_its_target_with_every_trial_once(tmp
     check_files(tmp_path)
 
 
+def test_past_its_random_beginning_the_bayesian_oracle_is_asked_for_its_gaussian_processs_optimum(tmp_path):
+    """Of one parameter KerasTuner draws three at random; each later one follows from what was told before it."""
+    fixed = {
+        "depth": "1", "width": "128", "batch_norm": "False", "batch_size": "64", "optimizer": "adam",
+        "weight_decay": "0", "cooldown": "0", "epochs": "5",
+    }  # fmt: skip
+    settings = [f"--set={name}={value}" for name, value in fixed.items()]
+    search(tmp_path, "--sampler", "bayesian", "--trials", "9", *settings, "--workers", "1")
+    trials = trials_of(tmp_path)
+    family = load("mlp").overridden(load("mlp").space.override(fixed))
+
+    def proposer(number, random):
+        asked = OracleProposer(family.space, "bayesian", 0, dict(family.reference) if family.reference else None)
+        asked._oracle.num_initial_points = 99 if random else None
+        asked.resume(trials[:number])
+        return asked
+
+    first = int(family.reference is not None)
+    for number in range(first, 9):
+        asked = proposer(number, random=False)
+        assert asked.ask(number) == trials[number].params
+        by_model = number - first >= 3
+        assert hasattr(asked._oracle.gpr, "X_train_") == by_model
+        assert (proposer(number, random=True).ask(number) != trials[number].params) == by_model
+        if by_model:
+            assert len(asked._oracle.gpr.X_train_) == number - first
+
+
 def test_promotions_of_hyperband_continue_one_trial_also_over_a_kill(tmp_path):
     """Nine configurations: three go on from one epoch to three, one of them to nine."""
     arguments = ["--sampler", "hyperband", "--trials", "10", "--range", "epochs=1:9"]
     before = search_until(lambda trials: sum(t.paused for t in trials) >= 4, tmp_path, *arguments)
     paused = [trial for trial in before if trial.paused]
-    saved = {int(path.stem) for path in (tmp_path / "states" / STUDY).glob("*.npz")}
+    saved = {int(path.stem) for path in (tmp_path / "states" / STUDY).glob("*/*.npz")}
     assert saved >= {trial.number for trial in paused}
     document, said = search(tmp_path, *arguments)
     assert document["trials"]["failed"] == 0
@@ -110,7 +140,7 @@ def test_a_paused_trial_ends_as_one_that_was_never_left_and_a_lost_state_is_made
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     search(whole, *arguments)
     search_until(lambda trials: sum(t.paused for t in trials) >= 8, broken, *arguments)
-    states = sorted((broken / "states" / STUDY).glob("*.npz"))
+    states = sorted((broken / "states" / STUDY).glob("*/*.npz"))
     for place, path in enumerate(states):
         if place % 2:
             path.unlink()
@@ -126,7 +156,7 @@ def test_a_paused_trial_ends_as_one_that_was_never_left_and_a_lost_state_is_made
 def test_studies_rm_and_fsck_know_the_states(tmp_path):
     arguments = ["--sampler", "hyperband", "--trials", "10", "--range", "epochs=1:9"]
     search_until(lambda trials: sum(t.paused for t in trials) >= 2, tmp_path, *arguments)
-    folder = tmp_path / "states" / STUDY
+    (folder,) = (tmp_path / "states" / STUDY).iterdir()
     (folder / "0.npz").write_bytes(b"of the reference, which is over")
     kept = len(list(folder.glob("*.npz"))) - 1
     run = subprocess.run([*BENCH, "fsck", "--repair", "--home", str(tmp_path)], capture_output=True, text=True)

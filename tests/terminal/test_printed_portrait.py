@@ -47,7 +47,7 @@ DOCUMENT = {
     "dataset": "mnist",
     "trials": {"total": 50, "complete": 7, "pruned": 42, "failed": 1},
     "trial": {
-        "number": 31, "state": "complete", "reason": None, "val_accuracy": 0.9931, "samples": 300_000,
+        "number": 31, "state": "complete", "reason": None, "detail": None, "val_accuracy": 0.9931, "samples": 300_000,
         "params": 298_314,
     },
     "best_trial": 12,

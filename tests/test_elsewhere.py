@@ -1,0 +1,129 @@
+"""Homes that share a storage test a study once."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from bench import results
+from bench.elsewhere import final_by_one
+from bench.finals import final_id
+from bench.records import Trial
+from bench.store import Store
+from bench.study import outcome
+from tests.test_results import random_answers
+from tests.test_results import store as stored_final
+
+SETTINGS = {"id": "one", "family": "mlp", "dataset": "digits", "engine": "optuna"}
+BENCH = [sys.executable, "-m", "bench"]
+
+
+class Home:
+    """One home on the storage, whose finals are made up and counted."""
+
+    def __init__(self, path, storage):
+        self.path, self.said, self.made = path, [], 0
+        self.store = Store(path, storage)
+        if self.store.settings("digits-mlp") is None:
+            self.store.create("digits-mlp", SETTINGS)
+        self.found = replace(outcome(self.store, "digits-mlp"), trials=[Trial(0, "complete", {}, 0.9)])
+
+    def final(self, seeds=2, joined=None):
+        identity = final_id(self.found, seeds)
+
+        def run():
+            there = [one for one in results.read_finals(self.path, "digits") if one.id == identity]
+            if there:
+                return there[0]
+            self.made += 1
+            return stored_final(self.path, "mlp", random_answers(0, seeds), identity, study_id="one")
+
+        return final_by_one(self.store, self.path, "digits", self.found, seeds, joined, run, self.said.append)
+
+
+@pytest.fixture
+def homes(storage, tmp_path):
+    found = [Home(tmp_path / name, storage) for name in ("a", "b")]
+    yield found
+    for home in found:
+        home.store.close()
+
+
+def test_a_final_that_another_home_made_is_said_and_not_made_again(homes):
+    first, second = homes
+    assert first.final() is not None
+    assert second.final() is None
+    (said,) = second.said
+    assert f"was run by process {os.getpid()} on " in said and str(first.path) in said
+    assert (first.made, second.made) == (1, 0)
+    assert first.final() is not None and first.made == 1  # read back
+    assert second.final(seeds=3) is not None  # another one
+    assert first.final(seeds=3) is None
+
+
+def test_a_final_that_is_copied_along_is_read_back(homes):
+    first, second = homes
+    first.final()
+    shutil.copytree(first.path / "results", second.path / "results")
+    assert second.final() is not None
+    assert second.made == 0
+
+
+def test_a_final_that_was_set_aside_is_made_anew(homes):
+    first, second = homes
+    first.final()
+    shutil.rmtree(first.path / "results")
+    assert second.final() is not None
+    assert second.made == 1
+    assert first.final() is None
+
+
+def test_one_on_another_machine_cannot_be_looked_at_and_counts(homes, monkeypatch):
+    first, second = homes
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.elsewhere.socket.gethostname", lambda: "elsewhere")
+        first.final()
+    shutil.rmtree(first.path / "results")
+    assert second.final() is None
+    assert "on elsewhere; its results are in" in second.said[0]
+
+
+def test_of_those_who_joined_one_makes_it_and_the_others_say_who(homes):
+    first, second = homes
+    leases = [home.store.leases("digits-mlp") for home in homes]
+    try:
+        assert leases[0].claim("final")
+        assert second.final(joined=leases[1]) is None
+        assert "is being run by process" in second.said[0]
+        assert first.final(joined=leases[0]) is not None
+        assert second.final(joined=leases[1]) is None
+        assert "was run by process" in second.said[1]
+    finally:
+        for one in leases:
+            one.close()
+
+
+@pytest.mark.slow
+def test_bench_final_of_another_home_opens_no_test_set_again(tmp_path, storage):
+    def bench(home, *arguments):
+        command = [*BENCH, *arguments, "--dataset", "digits", "--seeds", "2", "--workers", "1", "--home", str(home)]
+        environment = {**os.environ, "BENCH_STORAGE": storage}
+        run = subprocess.run([*command, "--json"], capture_output=True, text=True, env=environment)
+        assert run.returncode == 0, run.stderr
+        return json.loads(run.stdout), run.stderr
+
+    a, b = tmp_path / "a", tmp_path / "b"
+    first, _ = bench(a, "search", "mlp", "--trials", "2", "--range", "epochs=1:3")
+    assert first["final"] is not None
+    for command in (["final", "mlp"], ["search", "mlp", "--trials", "2", "--range", "epochs=1:3"]):
+        second, said = bench(b, *command)
+        assert second["final"] is None and second["trials"]["total"] == 2
+        assert "The final of 'digits-mlp' was run by process" in said and str(a) in said
+    assert not (b / "ledger.jsonl").exists() and not (b / "results").exists()
+    again, _ = bench(a, "final", "mlp")
+    assert again["final"] == first["final"]
+    assert len((a / "ledger.jsonl").read_text().splitlines()) == 1
