@@ -54,8 +54,8 @@ class Answers:
     @property
     def predicted(self) -> Labels:
         """Shape (seeds, images)."""
-        predicted: Labels = self.probabilities.argmax(axis=2)
-        return predicted
+        best: Labels = self.probabilities.argmax(axis=2)
+        return best
 
     @property
     def correct(self) -> statistics.Correct:
