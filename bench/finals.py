@@ -28,6 +28,7 @@ from bench.holdout import exam
 from bench.records import WINNER, Event, Final, Manifest, Trial
 from bench.space import fingerprint
 from bench.study import Outcome
+from bench.training import backend
 from bench.workers.pool import Pool
 
 CANDIDATES = 2
@@ -95,7 +96,7 @@ def final(
     for stored in results.read_finals(home, sealed.name):
         if stored.id == identity:
             return stored
-    frozen.check(outcome.study, outcome.settings, {"source": frozen.code_of(family)})
+    frozen.check(outcome.study, outcome.settings, {"backend": backend.chosen(), "source": frozen.code_of(family)})
     if outcome.best is None:
         raise NoTrialSucceeded(f"Study {outcome.study!r} has no complete trial; run `bench search` for more trials.")
     began = time.time()
@@ -191,7 +192,9 @@ def _runs(
     room: Callable[[], None] = lambda: None,
 ) -> list[Trial]:
     code, precision = frozen.code_of(family), outcome.settings["precision"]
-    done = run_all(runs, pack(family), precision, pool, stages, stop_asked, code, room)
+    # On a card several small models take little longer than one; on processors each worker does better alone.
+    beside = pool.framework == "jax" and all(place.gpu is not None for place in pool.places) and runs[0].retrain
+    done = run_all(runs, pack(family), precision, pool, stages, stop_asked, code, room, beside)
     if done is None:
         raise Interrupted("Stopped before the test set was opened; the same command continues.")
     return done

@@ -58,3 +58,11 @@ def test_a_family_is_known_by_its_file_and_by_what_that_imports_from_beside_it(t
     assert changed != before
     (tmp_path / "_deeper.py").write_text("")
     assert fingerprint_of(family) not in (before, changed)
+
+
+def test_a_study_goes_on_with_the_framework_that_it_was_made_with():
+    frozen.check("s", {**SETTINGS, "backend": "jax"}, {"backend": "jax"})
+    frozen.check("s", SETTINGS, {"backend": "tensorflow"})
+    for made_with, asked in ((SETTINGS, "jax"), ({**SETTINGS, "backend": "jax"}, "tensorflow")):
+        with pytest.raises(FrozenStudy, match=r"backend +(tensorflow +jax|jax +tensorflow)(.|\n)*KERAS_BACKEND"):
+            frozen.check("s", made_with, {"backend": asked})
