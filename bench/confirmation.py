@@ -112,7 +112,9 @@ def train(
         Interrupted: a stop was asked for.
     """
     code, precision = frozen.code_of(family), outcome.settings["precision"]
-    done = run_all(runs, pack(family), precision, pool, stages, stop_asked, code, room)
+    # On a card several small models take little longer than one; on processors each worker does better alone.
+    beside = pool.framework == "jax" and all(place.gpu is not None for place in pool.places) and runs[0].retrain
+    done = run_all(runs, pack(family), precision, pool, stages, stop_asked, code, room, beside)
     if done is None:
         raise Interrupted("Stopped before the test set was opened; the same command continues.")
     return done

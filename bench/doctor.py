@@ -15,12 +15,17 @@ from typing import Literal
 from bench.data.catalog import KNOWN, source_of
 from bench.data.sealed import Sealed, sealed_in
 from bench.disk import RESERVE, megabytes
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
+from bench.training import backend
 from bench.workers.devices import places
 from bench.workers.pool import Pool
 
 ENGINES = {"optuna": ("optuna",), "ray": ("ray",), "keras-tuner": ("keras-tuner", "tensorboard")}
 SAMPLERS = {"gp": "torch", "cmaes": "cmaes"}
+GPU_PACKAGES = {
+    "tensorflow": "python -m pip install 'tensorflow[and-cuda]'",
+    "jax": "python -m pip install 'jax[cuda13]', or 'jax[cuda12]' for an older driver",
+}
 IMPORTS = ("numpy", "scipy", "sqlalchemy", "optuna", "rich", "psutil", "sklearn")
 
 
@@ -36,21 +41,33 @@ class Check:
 
 
 def versions() -> Iterator[Check]:
-    """Python and every declared dependency, held against the lower bound that was tested."""
+    """Python, the framework that trains, and every dependency, held against the lower bound that was tested."""
     from packaging.requirements import Requirement
+
+    framework = backend.asked()
 
     wanted = importlib.metadata.metadata("bench")["Requires-Python"] or ""
     python = ".".join(map(str, sys.version_info[:3]))
     yield Check("versions", "python", "ok", f"{python} ({wanted} is needed)")
+    try:
+        yield Check("versions", "backend", "ok", f"{backend.chosen()} trains (another with {backend.VARIABLE})")
+    except UsageError as error:
+        yield Check(
+            "versions", "backend", "problem", str(error), f"correct {backend.VARIABLE}, or install what it names"
+        )
     for text in importlib.metadata.requires("bench") or []:
         requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        extras = {"", framework}
+        if requirement.marker is not None and not any(requirement.marker.evaluate({"extra": x}) for x in extras):
             continue
         mend = f"python -m pip install '{requirement.name}{requirement.specifier}'"
         try:
             seen = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            yield Check("versions", requirement.name, "problem", "is not installed", mend)
+            if requirement.name in backend.NAMES and requirement.name != framework:
+                yield Check("versions", requirement.name, "ok", f"is not installed; {framework} trains without it")
+            else:
+                yield Check("versions", requirement.name, "problem", "is not installed", mend)
             continue
         fits = requirement.specifier.contains(seen, prereleases=True)
         said = seen if fits else f"{seen}, but {requirement.specifier} is needed"
@@ -106,14 +123,20 @@ def precision(sealed: Sealed, logs: Path, probe: Callable[[Pool], tuple[float, f
     """Start one worker as a search does, and let it measure what `--precision auto` would choose."""
     try:
         with Pool(places(1, None, 1), sealed.folder, [], logs) as pool:
+            framework, gpu = pool.framework, pool.places[0].gpu
             float32, bfloat16, chosen = probe(pool)
             device = pool.device_of(0)
     except BenchError as error:
         log = (logs / "worker-0.log").read_text(errors="replace").strip().splitlines()
         said = f"{error} {log[-1] if log else ''}"
-        yield Check("devices", "worker", "problem", said, "python -m pip install --force-reinstall tensorflow keras")
+        mend = f"python -m pip install --force-reinstall {backend.asked()} keras"
+        yield Check("devices", "worker", "problem", said, mend)
         return
-    yield Check("devices", "worker", "ok", f"starts, and trains on {device}")
+    if device == "CPU" and gpu is not None:
+        said = f"starts, but {framework} trains on the processor: it does not see GPU {gpu}"
+        yield Check("devices", "worker", "note", said, GPU_PACKAGES[framework])
+    else:
+        yield Check("devices", "worker", "ok", f"starts, and {framework} trains on {device}")
     said = f"auto takes {chosen}: a step takes {float32:.2f} ms in float32, {bfloat16:.2f} ms in bfloat16"
     yield Check("devices", "precision", "ok", said)
 

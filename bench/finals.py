@@ -27,6 +27,7 @@ from bench.holdout import exam
 from bench.records import WINNER, Final, Manifest, Trial
 from bench.space import fingerprint
 from bench.study import Outcome
+from bench.training import backend
 from bench.workers.pool import Pool
 
 SCHEMA = 1
@@ -73,7 +74,7 @@ def final(
     for stored in results.read_finals(home, sealed.name):
         if stored.id == identity:
             return stored
-    frozen.check(outcome.study, outcome.settings, {"source": frozen.code_of(family)})
+    frozen.check(outcome.study, outcome.settings, {"backend": backend.chosen(), "source": frozen.code_of(family)})
     if outcome.best is None:
         raise NoTrialSucceeded(f"Study {outcome.study!r} has no complete trial; run `bench search` for more trials.")
     began = time.time()

@@ -14,9 +14,11 @@ import bench
 from bench.errors import FrozenStudy
 from bench.family import Family
 from bench.options import HARMLESS
+from bench.training import backend
 
+EARLIER = {"backend": "tensorflow"}  # of studies that were made before there was a choice
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
-PACKAGES = ("keras", "numpy", "optuna", "tensorflow")
+PACKAGES = ("keras", "numpy", "optuna")  # and the framework that trains
 OF_ENGINE = {"ray": ("ray",), "keras-tuner": ("keras-tuner",)}  # what proposes or stops its trials, besides those
 
 
@@ -25,7 +27,7 @@ def versions(engine: str) -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"bench": bench.__version__, "python": platform.python_version()}
-    found |= {name: version(name) for name in PACKAGES}
+    found |= {name: version(name) for name in (*PACKAGES, backend.chosen())}
     for name in OF_ENGINE.get(engine, ()):
         with suppress(PackageNotFoundError):  # a final can do without
             found[name] = version(name)
@@ -127,7 +129,7 @@ def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> 
     """
     rows: list[tuple[str, str, str]] = []
     for name, now in asked.items():
-        before = settings.get(name)
+        before = settings.get(name, EARLIER.get(name))
         if now is None or before is None or now == before:
             continue
         if isinstance(now, Mapping):
@@ -139,13 +141,14 @@ def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> 
     if not rows:
         return
     accept = [f"--accept {name}" for name in HARMLESS if name in asked and asked[name] != settings.get(name)]
+    which = f" The environment names the backend: {backend.VARIABLE}." if "backend" in (row[0] for row in rows) else ""
     harmless = f" Where the change does no harm, go on with {' '.join(accept)}." if accept else ""
     raise FrozenStudy(
         "\n".join(
             [
                 f"Study {study!r} was made with other settings, and they are frozen:",
                 *_aligned([("", "the study has", "asked for"), *rows]),
-                WAYS_OUT + harmless,
+                WAYS_OUT + which + harmless,
             ]
         )
     )

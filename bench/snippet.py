@@ -41,7 +41,7 @@ def snippet(family: str, config: Mapping[str, Value], sealed: Sealed, precision:
             "import numpy as np",
             "",
             "from bench.family import load",
-            "from bench.training.tensorflow import labels_for",
+            "from bench.training.loop import labels_for",
             "",
             "config = {",
             *(f"    {name!r}: {value!r}," for name, value in config.items()),
@@ -102,6 +102,6 @@ def _rate(recipe: Recipe) -> list[str]:
 
 
 def _arguments(recipe: Recipe) -> list[str]:
-    """What `bench.training.tensorflow.make_optimizer` gives the optimizer."""
+    """What `bench.training.loop.make_optimizer` gives the optimizer."""
     sgd = [f"momentum={recipe.momentum!r}", "nesterov=True"] if recipe.optimizer == "sgd" else []
     return ["rate", *sgd, *([f"weight_decay={recipe.weight_decay!r}"] if recipe.weight_decay else [])]

@@ -28,6 +28,7 @@ from bench.options import ENGINES, Resources
 from bench.patience import Patience
 from bench.records import WINNER, Event, Subscriber, Trial
 from bench.store import Store
+from bench.training import backend
 from bench.training.budget import epoch_marks
 from bench.workers.pool import Pool
 
@@ -266,6 +267,7 @@ def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequenc
         "pruner": ENGINES[request.engine].pruner(request.sampler, request.pruner),
         "precision": measured_precision(pool, subscribers) if precision == "auto" else precision,
         "purpose": request.purpose,
+        "backend": pool.framework,
         **_code(request.family, request.engine),
     }
 
@@ -289,8 +291,9 @@ def _check_frozen(request: Request, sealed: Sealed, settings: Mapping[str, Any])
         "pruner": request.pruner,
         "precision": None if request.precision == "auto" else request.precision,
         "purpose": request.purpose,
+        "backend": backend.chosen(),
     }
-    said = {"purpose": WINNER, **settings}  # studies had none
+    said = {"purpose": WINNER, **frozen.EARLIER, **settings}  # studies had none
     lost = [name for name in asked if name not in said]
     if lost:
         raise RecordError(

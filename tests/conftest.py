@@ -12,6 +12,8 @@ from postgresql import server, url  # noqa: F401  fixtures
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_THREEFRY_PARTITIONABLE", "0")  # as in a worker
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_a_machine_that_runs_the_main_job_is_well(tmp_path):
     assert code == 0
     assert not (tmp_path / "home").exists(), "a doctor leaves no trace"
     assert rows["versions", "tensorflow"]["state"] == "ok"
-    assert rows["devices", "worker"]["said"].startswith("starts, and trains on ")
+    assert rows["devices", "worker"]["said"].startswith("starts, and tensorflow trains on ")
     assert "ms in float32" in rows["devices", "precision"]["said"]
     assert {name for part, name in rows if part == "engines"} >= {"optuna", "ray", "keras-tuner"}
     assert all(row["remedy"] for row in rows.values() if row["state"] == "problem")

@@ -71,3 +71,11 @@ def test_versions_name_what_proposes_and_stops_the_trials_of_an_engine():
         older = {"versions": {**found, engine: "1.0"}}
         with pytest.raises(FrozenStudy, match=rf"{engine} +1\.0 +{found[engine]}(.|\n)*--accept versions"):
             frozen.check("s", older, {"versions": found})
+
+
+def test_a_study_goes_on_with_the_framework_that_it_was_made_with():
+    frozen.check("s", {**SETTINGS, "backend": "jax"}, {"backend": "jax"})
+    frozen.check("s", SETTINGS, {"backend": "tensorflow"})
+    for made_with, asked in ((SETTINGS, "jax"), ({**SETTINGS, "backend": "jax"}, "tensorflow")):
+        with pytest.raises(FrozenStudy, match=r"backend +(tensorflow +jax|jax +tensorflow)(.|\n)*KERAS_BACKEND"):
+            frozen.check("s", made_with, {"backend": asked})

@@ -50,7 +50,7 @@ def test_the_optimizer_is_the_trainers_own(sealed, optimizer):
     import keras
 
     from bench.training.interface import Recipe
-    from bench.training.tensorflow import make_optimizer
+    from bench.training.loop import make_optimizer
 
     for decay in (0.0, 0.01):
         settings = config(optimizer=optimizer, weight_decay=decay)

@@ -105,7 +105,9 @@ class RayDriver(LocalDriver):
             family = FilesParcel.of(family) if isinstance(family, Path) else family
         job = Job(0, Path(), {}, 0, plan.precision, code=plan.code, tell_so_far=True)
         forbidden = tuple(path.resolve() for path in pool.forbidden)
-        site = Site(folder, family, forbidden, pool.logs.resolve(), job, plan.trial_seconds, GRACE_SECONDS)
+        site = Site(
+            folder, family, forbidden, pool.logs.resolve(), job, pool.framework, plan.trial_seconds, GRACE_SECONDS
+        )
         marks = rungs(plan.train_images, plan.longest) if plan.marks is None else plan.marks
         storage = found.scratch / "tune"
         tuner = tune.Tuner(

@@ -42,6 +42,7 @@ class Site:
         forbidden: what no worker may open, besides the copies of the data that a node has itself.
         logs: this search's folder for logs, taken where it exists.
         job: what all jobs have in common.
+        framework: what the workers train with.
         trial_seconds: a trial that runs longer has failed, or None.
         grace_seconds: how long a worker may take to hear a stop.
     """
@@ -51,6 +52,7 @@ class Site:
     forbidden: tuple[Path, ...]
     logs: Path
     job: Job
+    framework: str
     trial_seconds: float | None
     grace_seconds: float
 
@@ -81,7 +83,7 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
         gpus = ray.get_gpu_ids()
         place = Place(1, str(gpus[0]) if gpus else None)
         logs = site.logs if site.logs.is_dir() else self._scratch
-        self._pool = Pool([place], folder, forbidden, logs, f"ray-{config['worker']}")
+        self._pool = Pool([place], folder, forbidden, logs, f"ray-{config['worker']}", site.framework)
         self._waiting: Job | None = None
         self._samples = 0
         self._at_rung: int | None = None

@@ -38,6 +38,7 @@ from bench.files import sha256, write_atomic, write_json
 from bench.holdout import ledger
 from bench.holdout.seal import checksum_of
 from bench.records import Final
+from bench.training import backend
 from bench.training.imports import only_what_is_needed
 from bench.workers import orphans
 
@@ -80,7 +81,7 @@ def sit(
         "began": began,
         "command": ledger.command(),
     }
-    environment = orphans.environment(CUDA_VISIBLE_DEVICES="-1", KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="2")
+    environment = orphans.environment(**backend.environment(backend.chosen(), None, None, home))
     log = home / "logs" / "exam.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:

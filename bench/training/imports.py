@@ -6,13 +6,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-OPTIONAL = ("sklearn", "matplotlib", "jax", "torch", "pandas")
+from bench.training.backend import asked
+
+OPTIONAL = ("sklearn", "matplotlib", "jax", "tensorflow", "torch", "pandas")
+
+
+def not_needed() -> list[str]:
+    """What Keras does without: all but the framework that it computes with."""
+    return [name for name in OPTIONAL if name != asked()]
 
 
 @contextmanager
 def only_what_is_needed() -> Iterator[None]:
     """Hide from an import of Keras the packages that cost it a second and 100 MB each, and that it does without."""
-    hidden = [name for name in OPTIONAL if name not in sys.modules]
+    hidden = [name for name in not_needed() if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]
     try:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+
+from bench.training import backend
 
 BATCHES = (1, 128)
 SECONDS = 0.2  # spent on each batch size, after one pass that compiles and one that warms up
@@ -24,17 +25,17 @@ def measure(model: Any, path: Path) -> dict[str, Any]:
         path: the file that it was loaded from, or a copy.
 
     Returns:
-        schema, device, threads (where TensorFlow chooses, one a core), model_bytes, and latency: images, seconds (the
-        median pass over all of them), passes.
+        schema, device, threads (where the framework chooses, one a core), model_bytes, and latency: images, seconds
+        (the median pass over all of them), passes.
     """
     shape = tuple(model.input_shape[1:])
-    forward = tf.function(lambda x: model(x, training=False), autograph=False)
-    images = tf.constant(np.random.default_rng(0).random((max(BATCHES), *shape), np.float32))
-    devices = tf.config.get_visible_devices("GPU")
+    framework = backend.module()
+    forward = framework.forward(model, np.float32)
+    images = np.random.default_rng(0).random((max(BATCHES), *shape), np.float32)
     return {
         "schema": 1,
-        "device": "GPU" if devices else "CPU",
-        "threads": tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0)),
+        "device": "GPU" if framework.on_gpu() else "CPU",
+        "threads": framework.threads_of() or len(os.sched_getaffinity(0)),
         "model_bytes": path.stat().st_size,
         "latency": [_latency(forward, images[:batch]) for batch in BATCHES],
     }
@@ -42,11 +43,11 @@ def measure(model: Any, path: Path) -> dict[str, Any]:
 
 def _latency(forward: Any, images: Any) -> dict[str, Any]:
     for _ in range(2):
-        forward(images).numpy()
+        forward(images)
     taken: list[float] = []
     ends = time.perf_counter() + SECONDS
     while len(taken) < FEWEST or (time.perf_counter() < ends and len(taken) < MOST):
         began = time.perf_counter()
-        forward(images).numpy()  # as NumPy, so that the pass is over
+        forward(images)  # comes back as NumPy, so that the pass is over
         taken.append(time.perf_counter() - began)
     return {"images": int(images.shape[0]), "seconds": statistics.median(taken), "passes": len(taken)}

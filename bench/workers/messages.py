@@ -41,6 +41,7 @@ class Job:
         tell_so_far: at each rung say what a record needs if the run ends there, for a parent that ends it unasked.
         state: where a pause saves the run, or None where none is asked for.
         resume: go on from `state`; from the start where that is lost.
+        beside: other retrainings of the same configuration's architecture that go with this one in one program. JAX.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Job:
     tell_so_far: bool = False
     state: Path | None = None
     resume: bool = False
+    beside: tuple[Job, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ class Progress:
 class Done:
     """A run is over, or paused and saved. Stopped with a `detail`: nothing can go on.
 
-    `since` is where it began: samples of the state that it went on from, 0 from the start.
+    `since` is where it began: samples of the state that it went on from, 0 from the start. `beside`: how the runs ended
+    that went with it, in the job's order.
     """
 
     number: int
@@ -149,6 +152,7 @@ class Done:
     losses: tuple[tuple[int, float], ...] = ()
     confusion: Cells | None = None
     since: int = 0
+    beside: tuple[Done, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import psutil
 
 from bench.errors import BenchError
 from bench.records import Reason
+from bench.training import backend
 from bench.workers import orphans
 from bench.workers.messages import Done, FromWorker, Job, Lost, Ready, Setup, ToWorker
 
@@ -39,7 +40,7 @@ class Place:
 class _Process:
     """One worker process and this end of its pipe."""
 
-    def __init__(self, index: int, place: Place, setup: Setup, log: BinaryIO, tag: str) -> None:
+    def __init__(self, index: int, place: Place, setup: Setup, log: BinaryIO, environment: dict[str, str]) -> None:
         self.index = index
         self.job: Job | None = None
         self.ready: Ready | None = None
@@ -48,17 +49,14 @@ class _Process:
         self.busy_seconds = 0.0  # processor time at the last word
         self.verdict: Lost | None = None  # why the parent ended it
         ours, theirs = socket.socketpair()
-        environment = orphans.environment(
-            CUDA_VISIBLE_DEVICES="-1" if place.gpu is None else place.gpu,
-            KERAS_BACKEND="tensorflow",
-            MALLOC_ARENA_MAX="2",
-            OMP_NUM_THREADS=str(place.threads),
-            TF_CPP_MIN_LOG_LEVEL="2",
-            **{orphans.VARIABLE: tag},
-        )
         command = [sys.executable, "-m", "bench.workers.process", str(theirs.fileno())]
         self.process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()]
+            command,
+            env=orphans.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[theirs.fileno()],
         )
         theirs.close()
         self.pipe = Connection(ours.detach())
@@ -112,13 +110,24 @@ class Pool:
         places: one entry a worker.
         folder: the sealed data set's folder.
         forbidden: what no worker may open.
-        logs: folder that gets one file a worker.
+        logs: folder of the home that gets one file a worker.
         name: what these files are called, before a number.
+        framework: what they train with; what the environment names where left out.
+
+    Raises:
+        UsageError: the environment names a framework that there is none of.
     """
 
     def __init__(
-        self, places: Sequence[Place], folder: Path, forbidden: Sequence[Path], logs: Path, name: str = "worker"
+        self,
+        places: Sequence[Place],
+        folder: Path,
+        forbidden: Sequence[Path],
+        logs: Path,
+        name: str = "worker",
+        framework: str | None = None,
     ) -> None:
+        self.framework = framework or backend.chosen()
         logs.mkdir(parents=True, exist_ok=True)
         self.places, self.folder, self.forbidden, self.logs = list(places), folder, tuple(forbidden), logs
         self._logs: list[BinaryIO] = [(logs / f"{name}-{i}.log").open("ab") for i in range(len(places))]
@@ -141,7 +150,12 @@ class Pool:
     def _spawn(self, index: int) -> _Process:
         place = self.places[index]
         setup = Setup(self.folder, self.forbidden, place.threads, place.gpu)
-        return _Process(index, place, setup, self._logs[index], self._tag)
+        environment = {
+            **backend.environment(self.framework, place.threads, place.gpu, self.logs.parent),
+            "MALLOC_ARENA_MAX": "2",
+            orphans.VARIABLE: self._tag,
+        }
+        return _Process(index, place, setup, self._logs[index], environment)
 
     @property
     def idle(self) -> list[int]:

@@ -14,26 +14,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import guard
-from bench.disk import patiently
-from bench.errors import FrozenStudy, InputError, Interrupted, RecordError, SealError
+from bench.errors import FrozenStudy, InputError, Interrupted, SealError
 from bench.family import in_a_line, line_of
-from bench.records import Phases
 from bench.workers.messages import (
-    AtRung,
     Decide,
     Done,
     FromWorker,
     Job,
     Probe,
     Probed,
-    Progress,
     Ready,
     Save,
     Saved,
@@ -42,12 +36,11 @@ from bench.workers.messages import (
     Sized,
 )
 from bench.workers.stop import SIGNALS, end_with_parent
+from bench.workers.training import Training, rss
 
 if TYPE_CHECKING:
     from bench.carried import Carried
     from bench.training.interface import Data, Trainer
-
-PROGRESS_SECONDS = 0.5
 
 
 def main() -> None:
@@ -76,9 +69,9 @@ class Worker:
 
         self._arrays = open_arrays(Sealed.load(setup.folder))
         gc.freeze()  # the framework's objects stay; without them a collection after a run takes no time
-        self._send(Ready(device, time.perf_counter() - began, _rss()))
+        self.send(Ready(device, time.perf_counter() - began, rss()))
 
-    def _send(self, message: FromWorker) -> None:
+    def send(self, message: FromWorker) -> None:
         self._pipe.send(message)
 
     def _listen(self) -> None:
@@ -99,12 +92,12 @@ class Worker:
             if isinstance(message, Probe):
                 from bench.training.precision import measure
 
-                self._send(Probed(*measure()))
+                self.send(Probed(*measure()))
             elif isinstance(message, Size):
-                self._send(self._size(message))
+                self.send(self._size(message))
             elif isinstance(message, Job):
                 self._stop = None
-                self._send(self._run(message, self._waited(message)))
+                self.send(self._run(message, self._waited(message)))
                 gc.collect()  # a model is full of cycles
                 self._idle = message.family, time.perf_counter()
 
@@ -115,7 +108,7 @@ class Worker:
         return time.perf_counter() - self._idle[1]
 
     def _size(self, asked: Size) -> Sized:
-        from bench.training.tensorflow import count_parameters
+        from bench.training.loop import count_parameters
 
         found, problem = [], None
         try:
@@ -139,12 +132,12 @@ class Worker:
         return self._data_sets[job.retrain]
 
     def _run(self, job: Job, waited: float) -> Done:
-        run = _Run(self, job, waited)
+        run = Training(self, job, waited)
         done = self._train(run, job)
         refused = guard.refusal()  # a family may have caught the error itself
         return done if refused is None else run.done("failed", reason="broke the seal", detail=str(refused))
 
-    def _train(self, run: _Run, job: Job) -> Done:
+    def _train(self, run: Training, job: Job) -> Done:
         from bench.training.interface import Diverged, Stopped
 
         try:
@@ -183,7 +176,7 @@ class Worker:
             message = self._inbox.get()
             if isinstance(message, Save) and message.number == number:
                 trainer.save_state(message.path)
-                self._send(Saved(number))
+                self.send(Saved(number))
             if isinstance(message, Decide) and message.number == number:
                 return message
 
@@ -192,131 +185,13 @@ class Worker:
         return self._stop is not None
 
 
-class _Run:
-    """The state of one job, so that a failure at any point still reports what was reached."""
-
-    def __init__(self, worker: Worker, job: Job, waited: float) -> None:
-        self._worker, self._job, self._wait = worker, job, waited
-        self._trainer: Trainer | None = None
-        self._val_accuracy: float | None = None
-        self._losses: list[tuple[int, float]] = []
-        self._said = 0.0
-        self._since = 0  # samples
-
-    def train(self, data: Data, family: Any) -> Done:
-        from bench.training.budget import judged_on
-        from bench.training.interface import Stopped
-        from bench.training.tensorflow import make_trainer
-
-        job = self._job
-        self._trainer = trainer = make_trainer(family, job.config, data, job.seed, job.precision)
-        if job.retrain:
-            return self._retrain(trainer)
-        if job.resume:
-            self._load(trainer)
-        for rung in job.rungs:
-            trainer.advance(rung, self._progress)
-            self._val_accuracy = trainer.val_accuracy(judged_on(rung, len(data.x), len(data.val_x)))
-            asked = time.perf_counter()
-            so_far = self.done("pruned") if job.tell_so_far else None
-            self._worker._send(AtRung(job.number, rung, self._val_accuracy, so_far))
-            verdict = self._worker.decision(job.number, trainer).verdict
-            self._wait += time.perf_counter() - asked
-            if verdict == "stop":
-                raise Stopped
-            if verdict == "prune":
-                return self.done("pruned")
-            if verdict == "pause":
-                self._save(trainer.save_state, job.state)
-                return self.done("paused")
-        trainer.advance(trainer.total_samples, self._progress)
-        self._val_accuracy = trainer.val_accuracy()
-        return self.done("complete")
-
-    def _retrain(self, trainer: Trainer) -> Done:
-        """Train to the end and save. A diverged seed is saved as it is: it counts as it scores, and none is dropped."""
-        from bench.training.interface import Diverged
-
-        detail = None
-        try:
-            trainer.advance(trainer.total_samples, self._progress)
-        except Diverged as error:
-            detail = f"diverged: {error}"
-        self._save(trainer.save, self._job.save_to)
-        return self.done("complete", detail=detail)
-
-    def _save(self, save: Callable[[Path], None], path: Path | None) -> None:
-        assert path is not None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        patiently(path.parent, print, lambda: save(path), lambda: self._worker.stop_asked)
-
-    def _load(self, trainer: Trainer) -> None:
-        assert self._job.state is not None
-        try:
-            trainer.load_state(self._job.state)
-            self._since = trainer.samples
-        except RecordError as error:
-            print(f"{error} Trial {self._job.number} is run again from its start.", flush=True)
-
-    def _progress(self, samples: int, loss: float) -> None:
-        from bench.training.interface import Stopped
-
-        if self._worker.stop_asked:
-            raise Stopped
-        self._losses.append((samples, loss))
-        now = time.monotonic()
-        if now - self._said > PROGRESS_SECONDS:
-            self._said = now
-            self._worker._send(Progress(self._job.number, samples, loss))
-
-    def done(self, verdict: Any, reason: Any = None, detail: str | None = None) -> Done:
-        trainer = self._trainer
-        seconds = Phases(wait=self._wait)
-        if trainer is not None:
-            seconds = replace(
-                seconds,
-                build=trainer.build_seconds,
-                trace=trainer.trace_seconds,
-                train=trainer.train_seconds,
-                eval=trainer.eval_seconds,
-            )
-        return Done(
-            self._job.number,
-            verdict,
-            None if verdict == "failed" else self._val_accuracy,
-            trainer.samples if trainer else 0,
-            seconds,
-            trainer.parameters if trainer else None,
-            _rss(),
-            reason,
-            detail,
-            tuple(self._losses),
-            trainer.confusion() if trainer and verdict != "failed" else None,
-            self._since,
-        )
-
-
 def _start_framework(setup: Setup) -> str:
-    """Import TensorFlow with its threads and device set; returns the device's name."""
+    """Import Keras and the framework below it, with its threads and device set; returns the device's name."""
+    from bench.training import backend
     from bench.training.imports import only_what_is_needed
 
     with only_what_is_needed():
-        import keras  # noqa: F401
-        import tensorflow as tf
-    tf.config.threading.set_intra_op_parallelism_threads(setup.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus = tf.config.list_physical_devices("GPU") if setup.gpu is not None else []
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if gpus:
-        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
-    return "CPU"
-
-
-def _rss() -> int:
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
+        return str(backend.module().start(setup.threads, setup.gpu))
 
 
 def _told(error: BaseException, family: Carried) -> str:

@@ -56,7 +56,7 @@ def plain_seconds(home: Path, trials: list[Trial]) -> float:
     from bench.data.arrays import open_arrays
     from bench.data.sealed import Sealed
     from bench.training.interface import Recipe
-    from bench.training.tensorflow import make_optimizer
+    from bench.training.loop import make_optimizer
 
     (folder,) = (path.parent for path in (home / "cache").glob("*/seal.json"))
     arrays = open_arrays(Sealed.load(folder))

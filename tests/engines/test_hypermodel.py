@@ -13,7 +13,8 @@ from bench.errors import FamilyError, SpaceError
 from bench.holdout.exam import _predict
 from bench.space import Fixed
 from bench.training.interface import Data, Recipe
-from bench.training.tensorflow import FitTrainer, count_parameters, make_trainer
+from bench.training.loop import FitTrainer, count_parameters
+from bench.training.tensorflow import make_trainer
 
 keras = pytest.importorskip("keras")
 keras_tuner = pytest.importorskip("keras_tuner")

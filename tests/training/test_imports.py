@@ -5,11 +5,11 @@ import sys
 
 CODE = """
 import sys
-from bench.training.imports import OPTIONAL, only_what_is_needed
+from bench.training.imports import not_needed, only_what_is_needed
 
 with only_what_is_needed():
     import keras
-print([name for name in OPTIONAL if name in sys.modules])
+print([name for name in not_needed() if name in sys.modules])
 import pandas  # it was hidden from Keras, and is there for a family's own code
 """
 
