@@ -67,10 +67,9 @@ def leaderboard(
         validation_images: how many there are, by data checksum; where that is not known, validation minus test is not
             judged.
     """
-    rows = newest(final for final in finals if final.purpose == WINNER)
-    rows, notes = alike(rows)
-    duels = _Duels(comparisons)
-    against = _baseline(rows, baseline or DEFAULT_BASELINE)
+    rows, notes = contenders(finals)
+    duels = Duels(comparisons)
+    against = of_family(rows, baseline or DEFAULT_BASELINE)
     if against is None and rows and baseline:
         notes.append(f"The baseline {baseline} has no final yet: run `bench search {baseline}`.")
     ranks = {final.id: 1 + sum(duels.better(other, final) for other in rows) for final in rows}
@@ -99,12 +98,22 @@ def leaderboard(
     return Board(dataset, against.family if against else None, tuple(shown), tuple(notes))
 
 
-def _baseline(rows: Sequence[Final], name: str) -> Final | None:
+def contenders(finals: Sequence[Final]) -> tuple[list[Final], list[str]]:
+    """The finals that are compared, and a sentence for each reason to leave out others.
+
+    Args:
+        finals: stored finals of one data set, oldest first.
+    """
+    return alike(newest(final for final in finals if final.purpose == WINNER))
+
+
+def of_family(rows: Sequence[Final], name: str) -> Final | None:
+    """The final that a family's name alone means: the newest of the optuna engine, else the newest."""
     named = [final for final in reversed(rows) if final.family == name]
     return next((final for final in named if final.engine == "optuna"), named[0] if named else None)
 
 
-class _Duels:
+class Duels:
     """Stored comparisons, looked up either way round; of hundreds of finals there are tens of thousands."""
 
     def __init__(self, comparisons: Mapping[str, Mapping[str, Any]]) -> None:
@@ -135,7 +144,7 @@ def _row(
     rows: Sequence[Final],
     ranks: Mapping[str, int],
     against: Final | None,
-    duels: _Duels,
+    duels: Duels,
     looks: Callable[[Final], int],
 ) -> dict[str, Any]:
     reduction, interval, p_value = None, None, None
@@ -174,7 +183,7 @@ def _row(
     }
 
 
-def _notes(ordered: Sequence[Final], against: Final | None, duels: _Duels) -> list[str]:
+def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels) -> list[str]:
     notes = []
     names = _names(ordered)
     groups = _unresolved(ordered, duels)
@@ -204,7 +213,7 @@ def _notes(ordered: Sequence[Final], against: Final | None, duels: _Duels) -> li
     return [*notes, *sorted({warning for final in ordered for warning in final.warnings})]
 
 
-def _unresolved(ordered: Sequence[Final], duels: _Duels) -> list[list[str]]:
+def _unresolved(ordered: Sequence[Final], duels: Duels) -> list[list[str]]:
     """Ids, in groups within which every pair was tested and none separated; each unresolved pair is in at least one."""
     ids = [final.id for final in ordered]
     near: dict[str, set[str]] = {identity: set() for identity in ids}

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from bench.certainty import ALPHA, MARGIN
 from bench.errors import UsageError
+from bench.ranking import Duels
+from bench.records import Final
 
 Verdict = Literal["supported", "not resolved", "contradicted"]
 Kind = Literal["better", "at least", "reduces", "equivalent"]
-ALPHA = 0.05
 AROUND = 0.05  # 'by 50 %' is read as by 45 to 55 %
 NAME = r"['\"]?(?P<{}>[^\s'\"]+)['\"]?"
 A, B = NAME.format("a"), NAME.format("b")
@@ -71,60 +73,71 @@ def parse(text: str) -> Statement:
     raise UsageError(f"{text!r} is no sentence that can be checked. Forms: {'; '.join(FORMS)}.")
 
 
-def judge(statement: Statement, pair: Mapping[str, Any] | None, margin: float) -> Judged:
-    """Hold a statement against the stored comparison of its a with its b, in that order.
-
-    Args:
-        pair: as `bench.results.compared` makes them; None where there is none.
-        margin: below which a difference is called equivalent, as a fraction.
-    """
+def judge(statement: Statement, a: Final, b: Final, duels: Duels) -> Judged:
+    """Hold a statement against the stored comparison of its families' finals."""
+    pair, sign = duels.pair(a, b)
     if pair is None or pair["p_holm"] is None:
         why = "no comparison is stored" if pair is None else "one seed says nothing of how seeds differ"
         return Judged(
             "not resolved", f"Not tested: {why}.", f"Nothing is known of {statement.a} against {statement.b}."
         )
-    verdict, why = CHECKS[statement.kind](statement, pair, margin)
-    return Judged(verdict, why, _strongest(statement, pair, margin))
+    found = _Found.of(pair, sign, duels.better(a, b), duels.better(b, a))
+    verdict, why = CHECKS[statement.kind](statement, found)
+    return Judged(verdict, why, _strongest(statement, found))
 
 
-def flipped(pair: Mapping[str, Any]) -> dict[str, Any]:
-    """The comparison of b with a."""
+@dataclass(frozen=True)
+class _Found:
+    """What is stored of a against b. `reduction` is 1 - E_a / E_b with its bounds, None with too few errors."""
 
-    def turned(bounds: Any) -> Any:
-        return None if bounds is None else [-bounds[1], -bounds[0]]
+    difference: float
+    low: float
+    high: float
+    p_holm: float
+    better: bool
+    worse: bool
+    p_equivalence: float | None
+    reduction: tuple[float, float, float] | None
 
-    ratio = pair["log_ratio"]
-    return {
-        **pair,
-        "difference": -pair["difference"],
-        "ci95": turned(pair["ci95"]),
-        "log_ratio": None if ratio is None else -ratio,
-        "log_ratio_ci95": turned(pair["log_ratio_ci95"]),
-    }
+    @classmethod
+    def of(cls, pair: Mapping[str, Any], sign: int, better: bool, worse: bool) -> _Found:
+        low, high = sorted(sign * bound for bound in pair["ci95"])
+        reduction = None
+        if pair["log_ratio"] is not None:
+            least, most = sorted(sign * bound for bound in pair["log_ratio_ci95"])
+            reduction = 1 - math.exp(sign * pair["log_ratio"]), 1 - math.exp(most), 1 - math.exp(least)
+        equivalence = pair["p_equivalence_holm"]
+        return cls(sign * pair["difference"], low, high, pair["p_holm"], better, worse, equivalence, reduction)
+
+    @property
+    def equivalent(self) -> bool:
+        return self.p_equivalence is not None and self.p_equivalence < ALPHA
+
+    def turned(self) -> _Found:
+        """b against a."""
+        reduction = None
+        if self.reduction is not None:
+            value, low, high = (1 - 1 / (1 - bound) for bound in self.reduction)
+            reduction = value, high, low
+        return replace(
+            self, difference=-self.difference, low=-self.high, high=-self.low, better=self.worse, worse=self.better,
+            reduction=reduction,
+        )  # fmt: skip
 
 
-def _better(pair: Mapping[str, Any]) -> bool:
-    """As `bench.ranking` calls a row better: test and interval of the reduction both say so."""
-    low, high = pair["log_ratio_ci95"] or (1.0, 1.0)
-    return bool(pair["p_holm"] < ALPHA and not low <= 0 <= high and pair["difference"] > 0)
-
-
-def _check_better(statement: Statement, pair: Mapping[str, Any], margin: float) -> tuple[Verdict, str]:
-    verdict: Verdict = "supported" if _better(pair) else "contradicted" if _better(flipped(pair)) else "not resolved"
-    low, high = pair["ci95"]
+def _check_better(statement: Statement, found: _Found) -> tuple[Verdict, str]:
+    verdict: Verdict = "supported" if found.better else "contradicted" if found.worse else "not resolved"
     return verdict, (
-        f"{statement.a} is {_points(pair['difference'])} points more accurate than {statement.b} "
-        f"({_points(low)} to {_points(high)}), {_p(pair['p_holm'])} after Holm."
+        f"{statement.a} is {_points(found.difference)} points more accurate than {statement.b} "
+        f"({_points(found.low)} to {_points(found.high)}), {_p(found.p_holm)} after Holm."
     )
 
 
-def _check_reduction(statement: Statement, pair: Mapping[str, Any], margin: float) -> tuple[Verdict, str]:
-    found = _reduction(pair)
-    if found is None:
+def _check_reduction(statement: Statement, found: _Found) -> tuple[Verdict, str]:
+    if found.reduction is None:
         return "not resolved", "There are too few errors for a reduction."
-    value, low, high = found
-    least = statement.amount
-    most = math.inf
+    value, low, high = found.reduction
+    least, most = statement.amount, math.inf
     if statement.kind == "reduces":
         least, most = statement.amount - AROUND, statement.amount + AROUND
     verdict: Verdict = "not resolved"
@@ -139,21 +152,20 @@ def _check_reduction(statement: Statement, pair: Mapping[str, Any], margin: floa
     )
 
 
-def _check_equivalent(statement: Statement, pair: Mapping[str, Any], margin: float) -> tuple[Verdict, str]:
-    low, high = pair["ci95"]
+def _check_equivalent(statement: Statement, found: _Found) -> tuple[Verdict, str]:
     verdict: Verdict = "not resolved"
-    if _equivalent(pair):
+    if found.equivalent:
         verdict = "supported"
-    elif low > margin or high < -margin:
+    elif found.low > MARGIN or found.high < -MARGIN:
         verdict = "contradicted"
     return verdict, (
-        f"{statement.a} and {statement.b} differ by {_points(pair['difference'])} points ({_points(low)} to "
-        f"{_points(high)}); equivalent means by less than {_points(margin)} (TOST, {_p(pair['p_equivalence_holm'])} "
+        f"{statement.a} and {statement.b} differ by {_points(found.difference)} points ({_points(found.low)} to "
+        f"{_points(found.high)}); equivalent means by less than {_points(MARGIN)} (TOST, {_p(found.p_equivalence)} "
         "after Holm)."
     )
 
 
-CHECKS: dict[Kind, Callable[[Statement, Mapping[str, Any], float], tuple[Verdict, str]]] = {
+CHECKS: dict[Kind, Callable[[Statement, _Found], tuple[Verdict, str]]] = {
     "better": _check_better,
     "at least": _check_reduction,
     "reduces": _check_reduction,
@@ -161,30 +173,16 @@ CHECKS: dict[Kind, Callable[[Statement, Mapping[str, Any], float], tuple[Verdict
 }
 
 
-def _strongest(statement: Statement, pair: Mapping[str, Any], margin: float) -> str:
+def _strongest(statement: Statement, found: _Found) -> str:
     a, b = statement.a, statement.b
-    if _better(flipped(pair)):
-        a, b, pair = b, a, flipped(pair)
-    if _better(pair):
-        found = _reduction(pair)
-        least = math.floor(100 * found[1]) if found else 0
+    if found.worse:
+        a, b, found = b, a, found.turned()
+    if found.better:
+        least = math.floor(100 * found.reduction[1]) if found.reduction else 0
         return f"{a} reduces the error of {b} by at least {least} %." if least > 0 else f"{a} is better than {b}."
-    if _equivalent(pair):
-        return f"{a} and {b} are equivalent: they differ by less than {_points(margin)} points."
+    if found.equivalent:
+        return f"{a} and {b} are equivalent: they differ by less than {_points(MARGIN)} points."
     return f"No difference between {a} and {b} is resolved."
-
-
-def _equivalent(pair: Mapping[str, Any]) -> bool:
-    p_value = pair["p_equivalence_holm"]
-    return p_value is not None and bool(p_value < ALPHA)
-
-
-def _reduction(pair: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """1 - E_a / E_b and its bounds."""
-    if pair["log_ratio"] is None:
-        return None
-    low, high = pair["log_ratio_ci95"]
-    return 1 - math.exp(pair["log_ratio"]), 1 - math.exp(high), 1 - math.exp(low)
 
 
 def _percent(fraction: float) -> str:
