@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import bench
-from bench import frozen, references, results
+from bench import frozen, hardware, references, results
 from bench.budgets import spent
 from bench.carried import pack
 from bench.confirmation import Confirmed, Stages, confirm, samples_of, train
@@ -200,6 +200,7 @@ def _freeze(
         samples=used.samples,
         device_seconds=used.device_seconds,
         reference_run=references.frozen(reference, winners[0], beside, models[seeds:]) if reference else None,
+        hardware=hardware.described(),
     )
 
 

@@ -196,6 +196,7 @@ class Manifest:
     samples: int | None = None  # of all trials that were over
     device_seconds: float | None = None  # of their workers, see `bench.budgets`
     reference_run: Mapping[str, Any] | None = None  # the reference, tested in the same look; see `bench.references`
+    hardware: Mapping[str, Any] | None = None  # that the final was made on, see `bench.hardware`
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -208,7 +209,8 @@ class Final:
     `test_accuracy` is the mean over seeds; `ci95` comes from the crossed seeds x images model of `bench.statistics`,
     whose name stands in `method`; `errors` is the mean number of wrong test images a seed. `samples` and
     `device_seconds` are what the search used, None in a result of a version that did not note them. `reference` is
-    what `bench.references.measured` gives, None where only the winner was tested.
+    what `bench.references.measured` gives, None where only the winner was tested. `findings` is what
+    `bench.seeds.findings` noticed in the predictions.
     """
 
     schema: int
@@ -241,6 +243,8 @@ class Final:
     samples: int | None = None
     device_seconds: float | None = None
     reference: Mapping[str, Any] | None = None
+    split_fingerprint: str | None = None
+    findings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
