@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +45,36 @@ def dataset_names(home: Path) -> list[str]:
 
 
 def make_board(home: Path, dataset: str, baseline: str | None) -> Board:
-    from bench import results
+    from bench import duels, results
     from bench.family import discover
 
-    finals = results.read_finals(home, dataset)
+    finals, wrong = results.sound(home, dataset)
     if baseline and baseline not in {*discover(), *(final.family for final in finals)}:
         known = ", ".join(discover())
         raise UnknownFamily(f"No family named {baseline!r}.{did_you_mean(baseline, discover())} Known: {known}.")
-    return _ranked(home, dataset, finals, results.complete_comparisons(home, dataset, finals), baseline)
+    board = _ranked(home, dataset, finals, duels.complete(home, dataset, finals), baseline)
+    changed = [*(f"Left out: {why}" for why in wrong), *_ledger_notes(home, results.newest(finals))]
+    return replace(board, notes=(*changed, *board.notes))
+
+
+def _ledger_notes(home: Path, finals: Sequence[Final]) -> list[str]:
+    """What is wrong with the ledger, as far as it and these finals show."""
+    from bench.holdout import ledger
+
+    notes, line = [], ledger.first_changed(home)
+    if line is not None:
+        notes.append(
+            f"The ledger was changed: its line {line} does not follow from those before it, so looks may be missing. "
+            f"Restore {home / ledger.NAME} from a copy."
+        )
+    seen = {(entry.get("manifest"), entry.get("manifest_sha256")) for entry in ledger.read(home)}
+    unseen = [f"{final.family} ({final.study})" for final in finals if (final.id, final.manifest_sha256) not in seen]
+    if unseen:
+        notes.append(
+            f"The ledger holds no look with the manifest of {', '.join(unseen)}: it was changed, or is not theirs. "
+            f"Restore {home / ledger.NAME} from a copy."
+        )
+    return notes
 
 
 @dataclass(frozen=True)
@@ -78,17 +100,14 @@ def standing(home: Path, final: Final, finals: Sequence[Final] | None = None) ->
     Raises:
         RecordError: a stored result does not read back, or was changed.
     """
-    from bench import formats, results
+    from bench import duels, formats, results
 
     place = results.place_of(final)
-    everything = results.read_finals(home, final.dataset) if finals is None else finals
-    group = results.newest(one for one in everything if results.group_of(one) == results.group_of(final))
+    everything = results.sound(home, final.dataset)[0] if finals is None else finals
+    group = results.newest(one for one in everything if duels.group_of(one) == duels.group_of(final))
     shown = [final if results.place_of(one) == place else one for one in group]
     newer = next((one for one in group if results.place_of(one) == place and one.id != final.id), None)
-    if newer is None:
-        pairs = results.complete_comparisons(home, final.dataset, everything)
-    else:
-        pairs = results.compared(home, shown)
+    pairs = duels.complete(home, final.dataset, everything) if newer is None else duels.compared(home, shown)
     rows = formats.to_json(_ranked(home, final.dataset, shown, pairs, None))["rows"]
     own = (row for row in rows if (row["family"], row["engine"], row["study"]) == place)
     return Standing(next(own, None), newer)
@@ -105,8 +124,10 @@ def _ranked(
     from bench.holdout import ledger
     from bench.ranking import leaderboard
 
+    counted = ledger.counted(ledger.read(home))
+
     def looks(final: Final) -> int:
-        return ledger.looks(home, final.data_checksum, final.family)
+        return counted[final.data_checksum, final.family]
 
     images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
     return leaderboard(dataset, finals, comparisons, looks, baseline, images)

@@ -7,7 +7,8 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.ranking import ALPHA, Board
+from bench.certainty import ALPHA
+from bench.ranking import Board
 
 SCHEMA = 1
 INTERVALS = ("ci95", "_bounds")  # how the names of columns end that hold one
@@ -124,6 +125,7 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
         "parameters": lambda row: f"{row['params']:,}",
         "seeds": lambda row: str(row["seeds"]),
         "val - test": lambda row: f"{100 * row['val_minus_test']:+.2f}{' !' if row['implausible'] else ''}",
+        "beats baseline": _better,
     }
 
 
@@ -173,6 +175,13 @@ def _gain(row: Row) -> str:
     if reference is None:
         return ""
     return "reference won" if reference["is_winner"] else _reduction(reference)
+
+
+def _better(row: Row) -> str:
+    if row["p_better"] is None:
+        return ""
+    low, high = row["p_better_ci95"]
+    return f"{100 * row['p_better']:.0f} ({100 * low:.0f} to {100 * high:.0f}) %"
 
 
 def trials_cell(row: Row) -> str:

@@ -14,19 +14,21 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from bench import certainty, seeds
+from bench.certainty import ALPHA
 from bench.fairness import budget_notes, gap, gap_note, usual_trials
+from bench.likeness import alike
 from bench.records import WINNER, Final
 from bench.results import newest
 
 DEFAULT_BASELINE = "mlp"
-ALPHA = 0.05
 MOST_GROUPS = 8  # more sentences than this nobody reads
 Z95 = 1.959963984540054
 COLUMNS = (
     "rank", "tied", "family", "engine", "test_accuracy", "ci95", "seeds", "errors", "error_reduction",
     "error_reduction_ci95", "p_value", "val_accuracy", "trials", "pruned", "failed", "search_seconds", "params",
     "test_looks", "reference", "study", "method", "samples", "device_seconds", "equal_budget", "val_minus_test",
-    "val_minus_test_bounds", "implausible",
+    "val_minus_test_bounds", "implausible", "p_better", "p_better_ci95", "p_equivalence", "seed_sd", "seed_sd_expected",
 )  # fmt: skip
 VALIDATION_COLUMNS = (
     "rank", "tied", "family", "engine", "study", "val_accuracy", "ci95", "trials", "pruned", "failed", "search_seconds",
@@ -58,21 +60,14 @@ def leaderboard(
 
     Args:
         finals: stored finals of one data set, oldest first.
-        comparisons: as `bench.results.read_comparisons` gives them.
+        comparisons: as `bench.duels.read` gives them.
         looks: how often the test set was opened for a final's family.
         baseline: the family that errors are compared with; `mlp` when None.
         validation_images: how many there are, by data checksum; where that is not known, validation minus test is not
             judged.
     """
-    notes: list[str] = []
     rows = newest(final for final in finals if final.purpose == WINNER)
-    if rows:
-        checksum = rows[-1].data_checksum
-        other = [final for final in rows if final.data_checksum != checksum]
-        if other:
-            names = ", ".join(f"{final.family} ({final.study})" for final in other)
-            notes.append(f"Left out, made from other data of this name: {names}. Run `bench final` on today's data.")
-        rows = [final for final in rows if final.data_checksum == checksum]
+    rows, notes = alike(rows)
     against = _baseline(rows, baseline or DEFAULT_BASELINE)
     if against is None and rows and baseline:
         notes.append(f"The baseline {baseline} has no final yet: run `bench search {baseline}`.")
@@ -88,11 +83,15 @@ def leaderboard(
             "val_minus_test": final.val_accuracy - final.test_accuracy,
             "val_minus_test_bounds": [gaps[final.id].lowest, gaps[final.id].highest] if gaps else None,
             "implausible": gaps[final.id].implausible if gaps else None,
+            **certainty.columns(*(_pair(final, against, comparisons) if against else (None, 1))),
+            **seeds.columns(final),
         }
         for final in ordered
     ]
     called = _names(ordered)
-    notes += _notes(ordered, against, comparisons, looks)
+    notes += _notes(ordered, against, comparisons)
+    notes += certainty.notes(ordered, lambda a, b: _pair(a, b, comparisons)[0], called)
+    notes += seeds.notes(ordered, called)
     notes += [gap_note(called[final.id], gaps[final.id]) for final in ordered if gaps and gaps[final.id].implausible]
     notes += budget_notes(ordered, called)
     return Board(dataset, against.family if against else None, tuple(shown), tuple(notes))
@@ -167,7 +166,6 @@ def _notes(
     ordered: Sequence[Final],
     against: Final | None,
     comparisons: Mapping[str, Mapping[str, Any]],
-    looks: Callable[[Final], int],
 ) -> list[str]:
     notes = []
     names = _names(ordered)
@@ -177,9 +175,6 @@ def _notes(
         notes.append(f"{', '.join(some)} and {last} cannot be separated by this data (5 %, Holm-corrected).")
     if len(groups) > MOST_GROUPS:
         notes.append(f"{len(groups) - MOST_GROUPS} more groups of families cannot be separated.")
-    unseen = [names[row.id] for row in ordered if not looks(row)]
-    if unseen:
-        notes.append(f"The ledger knows of no look for {', '.join(unseen)}: it was changed. `bench fsck` says more.")
     missing = [(a, b) for a, b in combinations(ordered, 2) if _pair(a, b, comparisons)[0] is None]
     if missing:
         a, b = (names[final.id] for final in missing[0])

@@ -1,17 +1,14 @@
 """The stored results on disk: results/<dataset>/<family>/<id>/ with manifest.json, result.json, predictions.npz,
-curves, model and serving.json; comparisons.json beside the families. Printing reads stored numbers; numpy compares.
+curves, model and serving.json. What is read is held against its hash; printing reads stored numbers.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from itertools import combinations
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from bench.errors import RecordError
 from bench.files import sha256, slug, write_json
@@ -41,17 +38,18 @@ def read_final(where: Path) -> Final:
     """The result in one folder, its manifest checked against the hash that the result holds.
 
     Raises:
-        RecordError: it does not read back, is of another schema, or its manifest changed.
+        RecordError: it does not read back, it or its manifest is of another schema, or its manifest changed.
     """
     path = where / "result.json"
     try:
         document = json.loads(path.read_bytes())
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']}, this version reads {SCHEMA}")
-        for name in ("ci95", "seeds", "seed_accuracies", "warnings"):
+        document.setdefault("findings", ())
+        for name in ("ci95", "seeds", "seed_accuracies", "warnings", "findings"):
             document[name] = tuple(document[name])
         document.setdefault("purpose", WINNER)  # older records are of winners only
-        for name in ("study_id", "samples", "device_seconds", "reference"):
+        for name in ("study_id", "samples", "device_seconds", "reference", "split_fingerprint"):
             document.setdefault(name, None)
         for field in fields(Final):
             if not isinstance(document[field.name], KINDS.get(str(field.type), object)):
@@ -67,6 +65,15 @@ def read_final(where: Path) -> Final:
             f"{manifest} is not the one that this result was made with. Restore it, or move {where} away and run "
             "`bench final` again, which adds a look."
         )
+    frozen = read_manifest(where)
+    if frozen.get("schema") != SCHEMA:
+        raise RecordError(
+            f"{manifest} is of schema {frozen.get('schema')}, made by bench {frozen.get('code_version')}; this version "
+            f"reads {SCHEMA}. Read it with that one, or move {where} away and run `bench final` again, which adds a "
+            "look."
+        )
+    if final.split_fingerprint is None:  # a result of a version that left it to its manifest
+        return replace(final, split_fingerprint=frozen["split_fingerprint"])
     return final
 
 
@@ -104,6 +111,28 @@ def read_finals(home: Path, dataset: str | None = None) -> list[Final]:
     pattern = f"{slug(dataset) if dataset else '*'}/*/*/result.json"
     finals = [read_final(path.parent) for path in (home / "results").glob(pattern)]
     return sorted(finals, key=lambda final: (final.created, final.id))
+
+
+def sound(home: Path, dataset: str) -> tuple[list[Final], list[str]]:
+    """The finals of a data set whose files are as they were written, oldest first, and what is wrong with each other.
+
+    Where the predictions of a study's newest final changed, none of the study is there: an older one is no substitute.
+    Predictions of those that a newer one has replaced are not looked at; nothing of them is shown.
+    """
+    finals, wrong = [], []
+    for path in sorted((home / "results").glob(f"{slug(dataset)}/*/*/result.json")):
+        try:
+            finals.append(read_final(path.parent))
+        except RecordError as error:
+            wrong.append(str(error))
+    finals.sort(key=lambda final: (final.created, final.id))
+    for last in newest(finals):
+        try:
+            checked_predictions(home, last)
+        except RecordError as error:
+            wrong.append(str(error))
+            finals = [final for final in finals if place_of(final) != place_of(last)]
+    return finals, wrong
 
 
 def of_study(
@@ -164,81 +193,6 @@ def drop_models(home: Path, dataset: str) -> None:
             (folder(home, final.dataset, final.family, final.id) / "model.keras").unlink(missing_ok=True)
 
 
-def read_comparisons(home: Path, dataset: str) -> dict[str, dict[str, Any]]:
-    """'<id of a> <id of b>' -> the stored comparison of a with b, or an empty mapping."""
-    path = home / "results" / slug(dataset) / "comparisons.json"
-    if not path.exists():
-        return {}
-    try:
-        document = json.loads(path.read_bytes())
-        pairs: dict[str, dict[str, Any]] = document["pairs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"{path} does not read back: {error}. Delete it; the next `bench final` makes it anew."
-        ) from None
-    return pairs
-
-
-def complete_comparisons(home: Path, dataset: str, finals: Iterable[Final]) -> dict[str, dict[str, Any]]:
-    """The stored comparisons of exactly the newest finals; made first where they are not those.
-
-    So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
-    """
-    try:
-        pairs = read_comparisons(home, dataset)
-    except RecordError:
-        pairs = {"broken": {}}  # all of it follows from the finals
-    if are_complete(pairs, finals):
-        return pairs
-    update_comparisons(home, dataset)
-    return read_comparisons(home, dataset)
-
-
-def are_complete(pairs: Iterable[str], finals: Iterable[Final]) -> bool:
-    """Whether these are all pairs of newest finals that are compared, and no others."""
-    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if group_of(a) == group_of(b)}
-    return {frozenset(pair.split()) for pair in pairs} == wanted
-
-
-def update_comparisons(home: Path, dataset: str) -> None:
-    """Compare the newest finals of a data set pairwise, adjust after Holm over all pairs, and store it for printing.
-
-    Finals of different data or purpose are never compared: each group has its own pairs and its own adjustment.
-    """
-    base = home / "results" / slug(dataset)
-    with FileLock(base / ".comparisons.lock"):
-        pairs = compared(home, read_finals(home, dataset))
-        write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs})
-
-
-def compared(home: Path, finals: Iterable[Final]) -> dict[str, dict[str, Any]]:
-    """Every comparison of the newest of these finals, made from their stored predictions; nothing is stored.
-
-    Raises:
-        RecordError: predictions are not those that a result was made from.
-    """
-    pairs: dict[str, dict[str, Any]] = {}
-    latest = newest(finals)
-    for group in dict.fromkeys(group_of(final) for final in latest):
-        pairs |= _compare_all(home, [final for final in latest if group_of(final) == group])
-    return pairs
-
-
-def group_of(final: Final) -> tuple[str, str]:
-    """What finals must have in common to be compared: (data checksum, purpose)."""
-    return final.data_checksum, final.purpose
-
-
-def _compare_all(home: Path, finals: list[Final]) -> dict[str, dict[str, Any]]:
-    from bench import statistics
-
-    correct = {final.id: read_correct(home, final) for final in finals}
-    found = {(a, b): statistics.compare(correct[a], correct[b]) for a, b in combinations(correct, 2)}
-    tested = [pair for pair, comparison in found.items() if comparison.tested]
-    adjusted = dict(zip(tested, statistics.holm([found[pair].p_value for pair in tested]), strict=True))
-    return {f"{a} {b}": {**asdict(found[a, b]), "p_holm": adjusted.get((a, b))} for a, b in found}
-
-
 @dataclass(frozen=True)
 class Predictions:
     """What the models of a final said of the test images.
@@ -272,20 +226,38 @@ def read_correct(home: Path, final: Final) -> Any:
     """The stored bool matrix, shape (seeds, images), of a final.
 
     Raises:
-        RecordError: the predictions are not those that the result was made from.
+        RecordError: the predictions are not those that the result was made from, or of other seeds or images.
     """
-    return _predictions(home, final, "correct")["correct"]
+    correct = _predictions(home, final, "correct")["correct"]
+    if correct.shape != (len(final.seeds), final.test_images):
+        where = folder(home, final.dataset, final.family, final.id)
+        raise RecordError(
+            f"{where / 'predictions.npz'} holds answers of shape {correct.shape}, but its result is of "
+            f"{len(final.seeds)} seeds and {final.test_images} test images. Restore both, or move {where} away and run "
+            "`bench final` again, which adds a look."
+        )
+    return correct
 
 
-def _predictions(home: Path, final: Final, *names: str) -> dict[str, Any]:
-    """Those of the named arrays that the file holds, read only if its hash is the result's."""
-    import numpy as np
+def checked_predictions(home: Path, final: Final) -> Path:
+    """Where the predictions of a final stand.
 
+    Raises:
+        RecordError: they are not those that the result was made from.
+    """
     path = folder(home, final.dataset, final.family, final.id) / "predictions.npz"
     if not path.is_file() or sha256(path) != final.predictions_sha256:
         raise RecordError(
             f"{path} is not what the result was made from. Restore it, or move {path.parent} away and run "
             "`bench final` again, which adds a look."
         )
+    return path
+
+
+def _predictions(home: Path, final: Final, *names: str) -> dict[str, Any]:
+    """Those of the named arrays that the file holds, read only if its hash is the result's."""
+    import numpy as np
+
+    path = checked_predictions(home, final)
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in names if name in stored}

@@ -66,6 +66,7 @@ class Comparison:
     """
 
     difference: float
+    standard_error: float
     ci95: tuple[float, float]
     p_value: float
     df: float
@@ -174,6 +175,7 @@ def compare(a: Correct, b: Correct) -> Comparison:
     log_ratio, log_ci = _log_ratio(1 - values_a, 1 - values_b)
     return Comparison(
         difference,
+        variance.standard_error,
         (max(-1.0, difference - half), min(1.0, difference + half)),
         _p_value(difference, variance),
         variance.df,

@@ -28,16 +28,34 @@ CNN = replace(
     MLP, id="c", family="cnn", study="mnist-cnn", test_accuracy=0.9941, ci95=(0.9926, 0.9956), errors=59.0, failed=0,
     search_seconds=161.0, parameters=356_298,
 )  # fmt: skip
+OPEN = {"p_equivalence": None, "p_equivalence_holm": None, "superiority": None}
 COMPARISONS = {
     "m d": {
+        **OPEN,
         "difference": -0.0025,
         "p_value": 0.02,
         "p_holm": 0.06,
         "log_ratio": 0.1699,
         "log_ratio_ci95": [0.03, 0.31],
     },
-    "m c": {"difference": -0.0101, "p_value": 1e-9, "p_holm": 3e-9, "log_ratio": 0.9976, "log_ratio_ci95": [0.7, 1.3]},
-    "d c": {"difference": -0.0076, "p_value": 1e-7, "p_holm": 2e-7, "log_ratio": 0.8277, "log_ratio_ci95": [0.5, 1.2]},
+    "m c": {
+        "difference": -0.0101,
+        "p_value": 1e-9,
+        "p_holm": 3e-9,
+        "log_ratio": 0.9976,
+        "log_ratio_ci95": [0.7, 1.3],
+        "p_equivalence": 1.0,
+        "p_equivalence_holm": 1.0,
+        "superiority": {"probability": 0.04, "ci95": [0.01, 0.35]},
+    },
+    "d c": {
+        **OPEN,
+        "difference": -0.0076,
+        "p_value": 1e-7,
+        "p_holm": 2e-7,
+        "log_ratio": 0.8277,
+        "log_ratio_ci95": [0.5, 1.2],
+    },
 }
 UNTESTED = {pair: {**values, "p_holm": None} for pair, values in COMPARISONS.items()}
 
@@ -57,6 +75,7 @@ def test_rank_is_one_plus_the_number_of_families_significantly_better():
 
 def test_a_row_is_not_ranked_better_by_a_test_that_its_interval_contradicts():
     pair = {"difference": -0.0101, "p_value": 0.015, "p_holm": 0.015, "log_ratio": 2.1, "log_ratio_ci95": [-0.01, 4.2]}
+    pair |= OPEN
     rows = leaderboard("mnist", [MLP, CNN], {"m c": pair}, lambda final: 1, None)
     assert [(row["rank"], row["tied"]) for row in rows.rows] == [(1, True), (1, True)]
     assert "not resolved" in formats.columns_of(rows)["error reduction, %"](rows.rows[0])
@@ -215,6 +234,7 @@ def made(pairs):
     """Comparisons from 'a b': (difference, Holm-adjusted p)."""
     return {
         pair: {
+            **OPEN,
             "difference": d,
             "p_value": p,
             "p_holm": p,
@@ -288,8 +308,42 @@ def test_two_studies_of_one_family_are_told_apart_in_the_notes():
     assert any("mlp (mnist-mlp) and mlp (wide) cannot be separated" in note for note in notes)
 
 
-def test_a_row_without_a_look_in_the_ledger_is_named():
-    looks = {"mlp": 1, "cnn": 0}
-    made = leaderboard("mnist", [MLP, CNN], COMPARISONS, lambda final: looks[final.family])
-    assert [note for note in made.notes if "ledger knows of no look for cnn" in note]
-    assert not any("mlp" in note and "ledger" in note for note in made.notes)
+def test_how_often_a_row_beats_the_baseline_is_told_whichever_way_the_pair_was_stored():
+    rows = {row["family"]: row for row in board(MLP, DROPOUT, CNN).rows}
+    assert rows["cnn"]["p_better"] == pytest.approx(0.96)
+    assert rows["cnn"]["p_better_ci95"] == pytest.approx([0.65, 0.99])
+    assert rows["cnn"]["p_equivalence"] == 1.0
+    assert (rows["mlp"]["p_better"], rows["mlp_dropout"]["p_better_ci95"]) == (None, None)
+    (row,) = (row for row in board(MLP, CNN, baseline="cnn").rows if row["family"] == "mlp")
+    assert (row["p_better"], row["p_better_ci95"]) == (0.04, [0.01, 0.35])
+
+
+def test_families_that_are_shown_to_be_equivalent_are_named():
+    close = {"m d": {**COMPARISONS["m d"], "p_equivalence": 0.01, "p_equivalence_holm": 0.03}}
+    notes = leaderboard("mnist", [MLP, DROPOUT], close, lambda final: 1).notes
+    said = "mlp_dropout and mlp are equivalent: they differ by less than 0.1 points (TOST, 5 %, Holm-corrected)."
+    assert said in notes
+    assert not any("equivalent" in note for note in board(MLP, DROPOUT, CNN).notes)
+
+
+def test_seeds_that_spread_twice_as_far_as_expected_are_flagged():
+    expected = (0.016 / 20_000) ** 0.5
+    (row,) = board(replace(MLP, seed_accuracies=(0.984 - expected, 0.984 + expected))).rows
+    assert (row["seed_sd"], row["seed_sd_expected"]) == pytest.approx((2**0.5 * expected, expected))
+    assert not any("differ more than is usual" in note for note in board(MLP).notes)
+    wide = replace(MLP, seed_accuracies=(0.984 - 1.5 * expected, 0.984 + 1.5 * expected))
+    said = "The seeds of mlp differ more than is usual: a standard deviation of 0.19 points, where 0.09 are expected."
+    assert any(note.startswith(said) for note in board(wide).notes)
+    assert board(replace(MLP, seed_accuracies=(0.984,))).rows[0]["seed_sd"] is None
+
+
+def test_what_was_noticed_in_the_predictions_stands_below():
+    assert "mlp: seeds 1 and 2 are alike" in board(replace(MLP, findings=("seeds 1 and 2 are alike",))).notes
+
+
+def test_finals_of_another_split_or_of_other_test_images_are_left_out_by_name():
+    split = replace(DROPOUT, split_fingerprint="other")
+    found = board(split, replace(MLP, test_images=9_999), CNN)
+    assert [row["family"] for row in found.rows] == ["cnn"]
+    assert any("another split" in note and "mlp_dropout (mnist-mlp_dropout)" in note for note in found.notes)
+    assert any("another number of images" in note and "mlp (mnist-mlp)" in note for note in found.notes)

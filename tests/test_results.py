@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import results
+from bench import duels, results
 from bench.errors import RecordError
 from bench.files import sha256
 from bench.records import NOTEBOOK, WINNER, Final, Manifest, Trial
@@ -39,6 +39,7 @@ def store(
         seed_accuracies=tuple(correct.mean(axis=1).tolist()), test_images=correct.shape[1],
         errors=float((~correct).sum(axis=1).mean()), val_accuracy=0.9, trials=5, pruned=1, failed=0,
         search_seconds=10.0, final_seconds=5.0, parameters=100, purpose=purpose, study_id=study_id,
+        split_fingerprint=manifest.split_fingerprint,
     )  # fmt: skip
     results.write_final(home, final)
     return final
@@ -68,7 +69,67 @@ def test_changed_predictions_are_detected_before_they_are_compared(tmp_path):
     store(tmp_path, "cnn", random_answers(1))
     np.savez(results.folder(tmp_path, "digits", "mlp", final.id) / "predictions.npz", correct=random_answers(2))
     with pytest.raises(RecordError, match=r"predictions\.npz is not what the result was made from"):
-        results.update_comparisons(tmp_path, "digits")
+        duels.compared(tmp_path, results.read_finals(tmp_path, "digits"))
+    duels.update(tmp_path, "digits")
+    assert duels.read(tmp_path, "digits") == {}
+
+
+def test_answers_of_another_length_than_the_result_says_are_named_with_what_to_do(tmp_path):
+    final = replace(store(tmp_path, "mlp", random_answers(0)), test_images=199)
+    results.write_final(tmp_path, final)
+    with pytest.raises(RecordError, match=r"shape \(3, 200\), but its result is of 3 seeds and 199.*bench final"):
+        results.read_correct(tmp_path, final)
+
+
+def test_a_manifest_of_another_version_is_named_with_the_way_out(tmp_path):
+    final = store(tmp_path, "mlp", random_answers(0))
+    digest = results.write_manifest(tmp_path, replace(MANIFEST, id=final.id, schema=2, code_version="9.9"))
+    results.write_final(tmp_path, replace(final, manifest_sha256=digest))
+    with pytest.raises(RecordError, match=r"schema 2, made by bench 9\.9; this version reads 1.*bench final"):
+        results.read_finals(tmp_path)
+
+
+def test_finals_of_another_split_are_never_compared(tmp_path):
+    store(tmp_path, "mlp", random_answers(0))
+    cnn = store(tmp_path, "cnn", random_answers(1))
+    digest = results.write_manifest(tmp_path, replace(MANIFEST, id=cnn.id, family="cnn", split_fingerprint="other"))
+    results.write_final(tmp_path, replace(cnn, split_fingerprint="other", manifest_sha256=digest))
+    duels.update(tmp_path, "digits")
+    assert duels.read(tmp_path, "digits") == {}
+
+
+def test_a_result_of_a_version_that_left_the_split_to_its_manifest_has_it_from_there(tmp_path):
+    final = store(tmp_path, "mlp", random_answers(0))
+    path = results.folder(tmp_path, "digits", "mlp", final.id) / "result.json"
+    document = json.loads(path.read_text())
+    del document["split_fingerprint"], document["findings"]
+    path.write_text(json.dumps(document))
+    assert results.read_finals(tmp_path) == [final]
+
+
+def test_comparisons_of_an_older_schema_are_made_anew(tmp_path):
+    for seed, family in enumerate(("mlp", "cnn")):
+        store(tmp_path, family, random_answers(seed))
+    duels.update(tmp_path, "digits")
+    path = tmp_path / "results" / "digits" / "comparisons.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"schema": 2', b'"schema": 1'))
+    with pytest.raises(RecordError, match="schema 1, this version reads 2"):
+        duels.read(tmp_path, "digits")
+    duels.complete(tmp_path, "digits", results.read_finals(tmp_path))
+    assert path.read_bytes() == whole
+
+
+def test_the_newest_sound_finals_are_told_from_those_that_changed(tmp_path):
+    sound, edited, swapped = (store(tmp_path, name, random_answers(seed)) for seed, name in enumerate("abc"))
+    store(tmp_path, "c", random_answers(9), "older", created="2025-01-01T00:00:00+00:00")
+    manifest = results.folder(tmp_path, "digits", "b", edited.id) / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"trial": 3', '"trial": 4'))
+    np.savez(results.folder(tmp_path, "digits", "c", swapped.id) / "predictions.npz", correct=random_answers(5))
+    finals, wrong = results.sound(tmp_path, "digits")
+    assert finals == [sound]
+    assert sorted(why.split(" is not ")[0].rsplit("/", 3)[1] for why in wrong) == ["b", "c"]
+    assert all("bench final" in why for why in wrong)
 
 
 def test_predictions_of_a_version_that_kept_no_labels_still_read(tmp_path):
@@ -100,8 +161,8 @@ def test_every_pair_of_newest_finals_of_the_same_data_is_compared(tmp_path):
     for seed, family in enumerate(("mlp", "cnn", "other")):
         store(tmp_path, family, random_answers(seed))
     store(tmp_path, "elsewhere", random_answers(9, images=50), checksum="c2")
-    results.update_comparisons(tmp_path, "digits")
-    pairs = results.read_comparisons(tmp_path, "digits")
+    duels.update(tmp_path, "digits")
+    pairs = duels.read(tmp_path, "digits")
     assert {frozenset(pair.split()) for pair in pairs} == {
         frozenset(pair) for pair in (("id-mlp", "id-cnn"), ("id-mlp", "id-other"), ("id-cnn", "id-other"))
     }
@@ -111,12 +172,12 @@ def test_every_pair_of_newest_finals_of_the_same_data_is_compared(tmp_path):
 def test_finals_of_another_purpose_are_compared_among_themselves_with_an_adjustment_of_their_own(tmp_path):
     for seed, family in enumerate(("mlp", "cnn")):
         store(tmp_path, family, random_answers(seed))
-    results.update_comparisons(tmp_path, "digits")
-    before = results.read_comparisons(tmp_path, "digits")
+    duels.update(tmp_path, "digits")
+    before = duels.read(tmp_path, "digits")
     for seed, family in enumerate(("mlp", "cnn", "mlp_dropout")):
         store(tmp_path, family, random_answers(9 + seed), f"n-{family}", study=f"{family}-notebook", purpose=NOTEBOOK)
-    results.update_comparisons(tmp_path, "digits")
-    pairs = results.read_comparisons(tmp_path, "digits")
+    duels.update(tmp_path, "digits")
+    pairs = duels.read(tmp_path, "digits")
     assert {pair: pairs[pair] for pair in before} == before
     assert {frozenset(identity[:2] for identity in pair.split()) for pair in pairs} == {
         frozenset({"id"}),
@@ -126,7 +187,7 @@ def test_finals_of_another_purpose_are_compared_among_themselves_with_an_adjustm
     finals = results.read_finals(tmp_path, "digits")
     path = tmp_path / "results" / "digits" / "comparisons.json"
     written = path.stat().st_mtime_ns
-    assert results.complete_comparisons(tmp_path, "digits", finals) == pairs
+    assert duels.complete(tmp_path, "digits", finals) == pairs
     assert path.stat().st_mtime_ns == written
 
 
@@ -144,7 +205,7 @@ def test_a_broken_comparison_file_is_named_with_what_to_do(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(RecordError, match="Delete it"):
-        results.read_comparisons(tmp_path, "digits")
+        duels.read(tmp_path, "digits")
 
 
 @pytest.mark.parametrize(("name", "value"), [("test_accuracy", "high"), ("trials", 2.5), ("family", None)])
@@ -159,9 +220,11 @@ def test_a_field_of_the_wrong_type_is_named(tmp_path, name, value):
 def test_two_families_without_an_error_are_compared_and_stored(tmp_path):
     for family in ("mlp", "cnn"):
         store(tmp_path, family, np.ones((3, 50), bool))
-    results.update_comparisons(tmp_path, "digits")
-    (pair,) = results.read_comparisons(tmp_path, "digits").values()
+    duels.update(tmp_path, "digits")
+    (pair,) = duels.read(tmp_path, "digits").values()
     assert (pair["p_holm"], pair["log_ratio"]) == (1.0, None)
+    assert pair["p_equivalence_holm"] == pytest.approx(0.999**50)  # fifty images cannot show that
+    assert pair["superiority"]["probability"] == 0.5
 
 
 def test_newest_finals_come_oldest_first():
@@ -179,24 +242,24 @@ def test_comparisons_that_a_kill_left_out_are_made_when_asked_for(tmp_path):
     for seed, family in enumerate(("mlp", "cnn")):
         store(tmp_path, family, random_answers(seed))
     finals = results.read_finals(tmp_path, "digits")
-    pairs = results.complete_comparisons(tmp_path, "digits", finals)
+    pairs = duels.complete(tmp_path, "digits", finals)
     assert len(pairs) == 1
     path = tmp_path / "results" / "digits" / "comparisons.json"
     before = path.stat().st_mtime_ns
-    assert results.complete_comparisons(tmp_path, "digits", finals) == pairs
+    assert duels.complete(tmp_path, "digits", finals) == pairs
     assert path.stat().st_mtime_ns == before
 
 
 def test_comparisons_of_a_final_that_was_moved_away_are_dropped(tmp_path):
     finals = [store(tmp_path, family, random_answers(seed)) for seed, family in enumerate(("mlp", "cnn", "other"))]
-    results.update_comparisons(tmp_path, "digits")
+    duels.update(tmp_path, "digits")
     results.folder(tmp_path, "digits", "other", "id-other").rename(tmp_path / "away")
-    pairs = results.complete_comparisons(tmp_path, "digits", finals[:2])
+    pairs = duels.complete(tmp_path, "digits", finals[:2])
     assert [set(pair.split()) for pair in pairs] == [{"id-mlp", "id-cnn"}]
 
 
 def test_one_final_needs_no_comparison(tmp_path):
-    assert results.complete_comparisons(tmp_path, "digits", [store(tmp_path, "mlp", random_answers(0))]) == {}
+    assert duels.complete(tmp_path, "digits", [store(tmp_path, "mlp", random_answers(0))]) == {}
     assert not (tmp_path / "results" / "digits" / "comparisons.json").exists()
 
 
@@ -211,11 +274,11 @@ FINAL = Final(
 def test_a_broken_comparison_file_is_made_anew_for_the_leaderboard(tmp_path):
     for seed, family in enumerate(("mlp", "cnn")):
         store(tmp_path, family, random_answers(seed))
-    results.update_comparisons(tmp_path, "digits")
+    duels.update(tmp_path, "digits")
     path = tmp_path / "results" / "digits" / "comparisons.json"
     whole = path.read_bytes()
     path.write_text("{")
-    results.complete_comparisons(tmp_path, "digits", results.read_finals(tmp_path, "digits"))
+    duels.complete(tmp_path, "digits", results.read_finals(tmp_path, "digits"))
     assert path.read_bytes() == whole
 
 

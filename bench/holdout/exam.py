@@ -19,6 +19,7 @@ import time
 import traceback
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from bench import carried, failpoints, models, references, results, statistics
+from bench import carried, duels, failpoints, models, references, results, seeds, statistics
 from bench.carried import Carried
 from bench.data.sealed import Sealed
 from bench.disk import patiently
@@ -77,6 +78,7 @@ def sit(
         "models": [str(model) for model in models],
         "family": carried.to_json(family),
         "began": began,
+        "command": ledger.command(),
     }
     environment = orphans.environment(CUDA_VISIBLE_DEVICES="-1", KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="2")
     log = home / "logs" / "exam.log"
@@ -162,6 +164,7 @@ def examine(ticket: dict[str, Any]) -> Any:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "manifest": manifest["id"],
         "manifest_sha256": ticket["manifest_sha256"],
+        "command": ticket["command"],
         "dataset": sealed.name,
         "data_checksum": sealed.checksum,
         "family": manifest["family"],
@@ -189,9 +192,10 @@ def examine(ticket: dict[str, Any]) -> Any:
     _checked_manifest(folder / "manifest.json", ticket["manifest_sha256"])
     model, model_sha256 = Path(ticket["models"][0]), manifest["model_sha256"][0]
     write(lambda: _keep_model(model, model_sha256, folder / "model.keras"))
-    final = _record(manifest, ticket, correct, sha256(path), reference)
+    noticed = seeds.findings(manifest["seeds"], arrays["probabilities"], correct)
+    final = replace(_record(manifest, ticket, correct, sha256(path), reference), findings=noticed)
     write(lambda: results.write_final(home, final))
-    write(lambda: results.update_comparisons(home, manifest["dataset"]))
+    write(lambda: duels.update(home, manifest["dataset"]))
     results.drop_models(home, manifest["dataset"])
     return trained[0]
 

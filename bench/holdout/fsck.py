@@ -20,7 +20,7 @@ from zipfile import BadZipFile
 
 from filelock import FileLock, Timeout
 
-from bench import lock, results
+from bench import duels, lock, results
 from bench.data.sealed import Sealed
 from bench.errors import BenchError
 from bench.files import sha256, unique_slug
@@ -129,15 +129,16 @@ def _study(store: Store, study: str) -> Iterator[Problem]:
 
 def _ledger(home: Path) -> Iterator[Problem]:
     path = home / ledger.NAME
-    if not path.exists():
-        return
     try:
         entries = ledger.read(home)
     except BenchError as error:
         yield Problem(str(path), str(error), "restore it from a copy; looks are never made up")
         return
-    lines = path.read_bytes().split(b"\n")
-    if lines[-1]:
+    changed = ledger.first_changed(home)
+    if changed is not None:
+        what = f"line {changed} does not follow from those before it: one was changed, put in or taken out"
+        yield Problem(str(path), what, "restore it from a copy; looks are never made up")
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
         note = {"event": "note", "text": "fsck found a line that a kill tore"}
         yield Problem(str(path), "its last line was torn by a kill", "closed off", partial(ledger.record, home, note))
     finals = {path.parent.name for path in (home / "results").glob("*/*/*/result.json")}
@@ -243,11 +244,11 @@ def _looks_by_manifest(home: Path) -> dict[str, set[str]]:
 def _comparisons_problem(home: Path, dataset: str) -> str | None:
     """Whether the stored comparisons read back, are of the finals that are there, and say what predictions say."""
     try:
-        pairs, finals = results.read_comparisons(home, dataset), results.read_finals(home, dataset)
+        pairs, finals = duels.read(home, dataset), results.read_finals(home, dataset)
         if {identity for pair in pairs for identity in pair.split()} - {final.id for final in finals}:
             return "does not belong to the finals beside it"
         # Those that a kill left behind are made when they are asked for.
-        if results.are_complete(pairs, finals) and not recount.same(pairs, results.compared(home, finals)):
+        if duels.are_complete(pairs, finals) and not recount.same(pairs, duels.compared(home, finals)):
             return "does not say what the predictions say"
     except (BenchError, OSError, ValueError, KeyError) as error:
         return str(error)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from bench import references, statistics
+from bench import references, seeds, statistics
 from bench.records import Final
 from bench.results import Predictions
 
@@ -36,10 +36,11 @@ def counted(final: Final, correct: statistics.Correct) -> Final:
 
 
 def estimated(final: Final, stored: Predictions, manifest: Mapping[str, Any]) -> Final:
-    """The result with its interval estimated again, and what it says of the reference."""
+    """The result with its interval estimated again, what it says of the reference, and what is noticed of seeds."""
     found, run = statistics.estimate(stored.correct), manifest.get("reference_run")
     reference = run and references.measured(run, stored.correct, stored.reference_correct)
-    return replace(final, ci95=found.ci95, method=found.method, reference=reference)
+    noticed = seeds.findings(final.seeds, stored.probabilities, stored.correct)
+    return replace(final, ci95=found.ci95, method=found.method, reference=reference, findings=noticed)
 
 
 def problem_of(stored: Predictions, final: Final) -> str | None:

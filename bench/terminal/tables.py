@@ -22,7 +22,8 @@ PARAMETERS = 24  # columns that it keeps for them where it is narrow
 def leaderboard_table(board: Board, width: int) -> RenderableType:
     """The board within `width` columns, its notes below; an empty one says how to fill it."""
     if not board.rows:
-        return Text(f"No results for {one_line(board.dataset)} yet. Next: bench search cnn --trials 50")
+        empty = Text(f"No results for {one_line(board.dataset)} yet. Next: bench search cnn --trials 50")
+        return Group(empty, *(Text(one_line(note), style="dim") for note in board.notes))
     columns = columns_of(board)
     cells = {heading: [one_line(cell(row)) for row in board.rows] for heading, cell in columns.items()}
     shown = _fitting(cells, width)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from bench import results
+from bench import duels, results
 from bench.engines.fixed import Run, run_all
 from bench.family import load
 from bench.files import sha256
@@ -102,7 +102,7 @@ def store_finals(home: Path, count: int) -> None:
                 predictions_sha256=sha256(folder / "predictions.npz"),
             ),
         )
-    results.update_comparisons(home, "digits")
+    duels.update(home, "digits")
 
 
 def startup_seconds(*arguments: str) -> float:

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from bench import results, studies
+from bench import duels, results, studies
 from bench.files import sha256
 from bench.holdout import fsck
 from tests.test_results import random_answers, store
@@ -398,7 +398,7 @@ def test_a_count_that_its_predictions_do_not_bear_out_is_seen(home, name, value)
 def test_a_comparison_that_was_changed_is_seen_and_made_anew(tmp_path, name, value):
     for seed, family in enumerate(("mlp", "cnn")):
         final = store(tmp_path, family, random_answers(seed))
-    results.update_comparisons(tmp_path, "digits")
+    duels.update(tmp_path, "digits")
     path = tmp_path / "results" / "digits" / "comparisons.json"
     whole = path.read_bytes()
     assert fsck._comparisons_problem(tmp_path, "digits") is None
@@ -408,7 +408,7 @@ def test_a_comparison_that_was_changed_is_seen_and_made_anew(tmp_path, name, val
     path.write_text(json.dumps(document))
     assert fsck._comparisons_problem(tmp_path, "digits") == "does not say what the predictions say"
     path.unlink()
-    results.complete_comparisons(tmp_path, "digits", results.read_finals(tmp_path))
+    duels.complete(tmp_path, "digits", results.read_finals(tmp_path))
     assert path.read_bytes() == whole
     # Behind by one final, as a kill leaves it: that is no damage.
     store(tmp_path, "other", random_answers(2), created=final.created)

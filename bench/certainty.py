@@ -1,0 +1,55 @@
+"""What a stored comparison says beyond better or not: equivalence, and how often one run beats another. Pure, the
+standard library only, since a leaderboard is printed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from bench.records import Final
+
+MARGIN = 0.001  # accuracies that differ by less than a tenth of a point are as good as equal
+ALPHA = 0.05
+MOST_PAIRS = 8  # more sentences than this nobody reads
+Pair = Mapping[str, Any]
+
+
+def columns(pair: Pair | None, sign: int) -> dict[str, Any]:
+    """`p_better`, its `p_better_ci95` and `p_equivalence` of a row against the baseline; None where not tested.
+
+    Args:
+        pair: the stored comparison of the two; None where there is none.
+        sign: +1 where the row comes first in it, else -1.
+    """
+    known = pair["superiority"] if pair is not None else None
+    share, bounds = (known["probability"], list(known["ci95"])) if known else (None, None)
+    if known and sign < 0:
+        share, bounds = 1 - share, [1 - bounds[1], 1 - bounds[0]]
+    return {
+        "p_better": share,
+        "p_better_ci95": bounds,
+        "p_equivalence": pair["p_equivalence"] if pair is not None else None,
+    }
+
+
+def notes(
+    ordered: Sequence[Final], pair_of: Callable[[Final, Final], Pair | None], names: Mapping[str, str]
+) -> list[str]:
+    """A sentence for each pair that is shown to be equivalent.
+
+    Args:
+        pair_of: the stored comparison of two finals, in either order.
+        names: final's id -> what it is called.
+    """
+    said = []
+    for a, b in combinations(ordered, 2):
+        pair = pair_of(a, b)
+        if pair is not None and pair["p_equivalence_holm"] is not None and pair["p_equivalence_holm"] < ALPHA:
+            said.append(
+                f"{names[a.id]} and {names[b.id]} are equivalent: they differ by less than {100 * MARGIN:.1f} points "
+                "(TOST, 5 %, Holm-corrected)."
+            )
+    more = [f"{len(said) - MOST_PAIRS} more pairs are equivalent."] if len(said) > MOST_PAIRS else []
+    return [*said[:MOST_PAIRS], *more]
