@@ -23,15 +23,12 @@ def columns(pair: Pair | None, sign: int) -> dict[str, Any]:
         pair: the stored comparison of the two; None where there is none.
         sign: +1 where the row comes first in it, else -1.
     """
-    known = pair["superiority"] if pair is not None else None
-    share, bounds = (known["probability"], list(known["ci95"])) if known else (None, None)
-    if known and sign < 0:
-        share, bounds = 1 - share, [1 - bounds[1], 1 - bounds[0]]
-    return {
-        "p_better": share,
-        "p_better_ci95": bounds,
-        "p_equivalence": pair["p_equivalence"] if pair is not None else None,
-    }
+    if pair is None or pair["superiority"] is None:
+        return {"p_better": None, "p_better_ci95": None, "p_equivalence": None}
+    share, (low, high) = pair["superiority"]["probability"], pair["superiority"]["ci95"]
+    if sign < 0:
+        share, low, high = 1 - share, 1 - high, 1 - low
+    return {"p_better": share, "p_better_ci95": [low, high], "p_equivalence": pair["p_equivalence"]}
 
 
 def notes(

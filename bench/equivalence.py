@@ -74,7 +74,7 @@ def superiority(a: Correct, b: Correct) -> Superiority:
 
     def outside(truth: float) -> bool:
         spread = 1 + (mean - 1) * ((1 - truth) / (2 - truth) + truth / (1 + truth))
-        return (share - truth) ** 2 > z2 * truth * (1 - truth) * spread / (m * n)
+        return bool((share - truth) ** 2 > z2 * truth * (1 - truth) * spread / (m * n))
 
     return Superiority(share, (_boundary(outside, 0.0, share), _boundary(outside, 1.0, share)))
 

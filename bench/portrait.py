@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench import edges
+from bench import edges, seeds
 from bench.data.sealed import Sealed
 from bench.errors import NoTrialSucceeded, UsageError
 from bench.records import Final, Phases, Trial
@@ -181,6 +181,9 @@ def _final(tested: Examined | None) -> dict[str, Any] | None:
         "errors": final.errors,
         "val_accuracy": final.val_accuracy,
         "trials": final.trials,
+        **seeds.columns(final),
+        "findings": list(final.findings),
+        "hardware": tested.manifest.get("hardware"),
     }
 
 

@@ -68,29 +68,30 @@ def leaderboard(
     """
     rows = newest(final for final in finals if final.purpose == WINNER)
     rows, notes = alike(rows)
+    duels = _Duels(comparisons)
     against = _baseline(rows, baseline or DEFAULT_BASELINE)
     if against is None and rows and baseline:
         notes.append(f"The baseline {baseline} has no final yet: run `bench search {baseline}`.")
-    ranks = {final.id: 1 + sum(_better(other, final, comparisons) for other in rows) for final in rows}
+    ranks = {final.id: 1 + sum(duels.better(other, final) for other in rows) for final in rows}
     ordered = sorted(rows, key=lambda final: (ranks[final.id], -final.test_accuracy, final.family))
     images = (validation_images or {}).get(rows[-1].data_checksum) if rows else None
     gaps = {final.id: gap(final, images) for final in ordered} if images else {}
     usual = usual_trials(ordered)
     shown = [
         {
-            **_row(final, ordered, ranks, against, comparisons, looks),
+            **_row(final, ordered, ranks, against, duels, looks),
             "equal_budget": final.trials == usual,
             "val_minus_test": final.val_accuracy - final.test_accuracy,
             "val_minus_test_bounds": [gaps[final.id].lowest, gaps[final.id].highest] if gaps else None,
             "implausible": gaps[final.id].implausible if gaps else None,
-            **certainty.columns(*(_pair(final, against, comparisons) if against else (None, 1))),
+            **certainty.columns(*duels.pair(final, against)),
             **seeds.columns(final),
         }
         for final in ordered
     ]
     called = _names(ordered)
-    notes += _notes(ordered, against, comparisons)
-    notes += certainty.notes(ordered, lambda a, b: _pair(a, b, comparisons)[0], called)
+    notes += _notes(ordered, against, duels)
+    notes += certainty.notes(ordered, lambda a, b: duels.pair(a, b)[0], called)
     notes += seeds.notes(ordered, called)
     notes += [gap_note(called[final.id], gaps[final.id]) for final in ordered if gaps and gaps[final.id].implausible]
     notes += budget_notes(ordered, called)
@@ -102,20 +103,30 @@ def _baseline(rows: Sequence[Final], name: str) -> Final | None:
     return next((final for final in named if final.engine == "optuna"), named[0] if named else None)
 
 
-def _pair(a: Final, b: Final, comparisons: Mapping[str, Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, int]:
-    """The stored comparison of a and b, and +1 or -1 for the order that it was made in."""
-    if f"{a.id} {b.id}" in comparisons:
-        return comparisons[f"{a.id} {b.id}"], 1
-    return comparisons.get(f"{b.id} {a.id}"), -1
+class _Duels:
+    """Stored comparisons, looked up either way round; of hundreds of finals there are tens of thousands."""
 
+    def __init__(self, comparisons: Mapping[str, Mapping[str, Any]]) -> None:
+        self._pairs: dict[tuple[str, str], tuple[Mapping[str, Any], int]] = {}
+        self._better: set[tuple[str, str]] = set()
+        for key, pair in comparisons.items():
+            a, b = key.split()
+            self._pairs[a, b], self._pairs[b, a] = (pair, 1), (pair, -1)
+            if pair["p_holm"] is not None and pair["p_holm"] < ALPHA:
+                # With few errors the test of the difference and the interval of the ratio may disagree: both say it.
+                low, high = pair["log_ratio_ci95"] or (1.0, 1.0)
+                if not low <= 0 <= high and pair["difference"] != 0:
+                    self._better.add((a, b) if pair["difference"] > 0 else (b, a))
 
-def _better(a: Final, b: Final, comparisons: Mapping[str, Mapping[str, Any]]) -> bool:
-    pair, sign = _pair(a, b, comparisons)
-    if pair is None or pair["p_holm"] is None:
-        return False
-    # With few errors the test of the difference and the interval of the ratio may disagree: both have to say it.
-    low, high = pair["log_ratio_ci95"] or (1.0, 1.0)
-    return bool(pair["p_holm"] < ALPHA and not low <= 0 <= high and sign * pair["difference"] > 0)
+    def pair(self, a: Final, b: Final | None) -> tuple[Mapping[str, Any] | None, int]:
+        """The comparison of a and b, and +1 or -1 for the order that it was made in."""
+        return self._pairs.get((a.id, b.id), (None, 1)) if b is not None else (None, 1)
+
+    def better(self, a: Final, b: Final) -> bool:
+        return (a.id, b.id) in self._better
+
+    def apart(self, a: Final, b: Final) -> bool:
+        return self.better(a, b) or self.better(b, a)
 
 
 def _row(
@@ -123,21 +134,20 @@ def _row(
     rows: Sequence[Final],
     ranks: Mapping[str, int],
     against: Final | None,
-    comparisons: Mapping[str, Mapping[str, Any]],
+    duels: _Duels,
     looks: Callable[[Final], int],
 ) -> dict[str, Any]:
     reduction, interval, p_value = None, None, None
-    pair, sign = _pair(final, against, comparisons) if against else (None, 1)
+    pair, sign = duels.pair(final, against)
     if pair is not None:
         p_value = None if pair["p_holm"] is None else pair["p_value"]  # of one seed it would know nothing of seeds
         if pair["log_ratio"] is not None:
             low, high = sorted(sign * bound for bound in pair["log_ratio_ci95"])
             reduction, interval = 1 - math.exp(sign * pair["log_ratio"]), [1 - math.exp(high), 1 - math.exp(low)]
     level = [other for other in rows if other.id != final.id and ranks[other.id] == ranks[final.id]]
-    apart = [_better(final, other, comparisons) or _better(other, final, comparisons) for other in level]
     return {
         "rank": ranks[final.id],
-        "tied": not all(apart),
+        "tied": not all(duels.apart(final, other) for other in level),
         "family": final.family,
         "engine": final.engine,
         "test_accuracy": final.test_accuracy,
@@ -162,20 +172,16 @@ def _row(
     }
 
 
-def _notes(
-    ordered: Sequence[Final],
-    against: Final | None,
-    comparisons: Mapping[str, Mapping[str, Any]],
-) -> list[str]:
+def _notes(ordered: Sequence[Final], against: Final | None, duels: _Duels) -> list[str]:
     notes = []
     names = _names(ordered)
-    groups = _unresolved(ordered, comparisons)
+    groups = _unresolved(ordered, duels)
     for group in groups[:MOST_GROUPS]:
         *some, last = (names[identity] for identity in group)
         notes.append(f"{', '.join(some)} and {last} cannot be separated by this data (5 %, Holm-corrected).")
     if len(groups) > MOST_GROUPS:
         notes.append(f"{len(groups) - MOST_GROUPS} more groups of families cannot be separated.")
-    missing = [(a, b) for a, b in combinations(ordered, 2) if _pair(a, b, comparisons)[0] is None]
+    missing = [(a, b) for a, b in combinations(ordered, 2) if duels.pair(a, b)[0] is None]
     if missing:
         a, b = (names[final.id] for final in missing[0])
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -189,21 +195,20 @@ def _notes(
             "A row of one seed is never called better or worse, and intervals that involve it hold for that seed "
             f"alone: {', '.join(lone)}."
         )
-    pairs = {names[final.id]: _pair(final, against, comparisons)[0] for final in ordered if against}
+    pairs = {names[final.id]: duels.pair(final, against)[0] for final in ordered if against}
     undefined = [name for name, pair in pairs.items() if pair is not None and pair["log_ratio"] is None]
     if undefined and against:
         notes.append(f"Too few errors for an error reduction against {names[against.id]}: {', '.join(undefined)}.")
     return [*notes, *sorted({warning for final in ordered for warning in final.warnings})]
 
 
-def _unresolved(ordered: Sequence[Final], comparisons: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+def _unresolved(ordered: Sequence[Final], duels: _Duels) -> list[list[str]]:
     """Ids, in groups within which every pair was tested and none separated; each unresolved pair is in at least one."""
     ids = [final.id for final in ordered]
     near: dict[str, set[str]] = {identity: set() for identity in ids}
     for a, b in combinations(ordered, 2):
-        pair, _ = _pair(a, b, comparisons)
-        tested = pair is not None and pair["p_holm"] is not None
-        if tested and not _better(a, b, comparisons) and not _better(b, a, comparisons):
+        pair, _ = duels.pair(a, b)
+        if pair is not None and pair["p_holm"] is not None and not duels.apart(a, b):
             near[a.id].add(b.id)
             near[b.id].add(a.id)
     groups: list[set[str]] = []

@@ -73,6 +73,7 @@ class _Sections:
                     "bold",
                 )
             )
+            lines += [Text(one_line(line), "dim") for line in _about_seeds(final)]
         lines += [Text(line) for line in self._about(trial)]
         lines += [Text(line, "dim") for line in self._notes()]
         return Group(*lines)
@@ -269,6 +270,13 @@ class _Sections:
             )
         text = "\n".join(one_line(line) for line in code.splitlines())
         return Group(_heading("As code", "stock Keras"), Text(text, overflow="fold"))
+
+
+def _about_seeds(final: Mapping[str, Any]) -> Iterator[str]:
+    if final["seed_sd"] is not None:
+        sd, expected = 100 * final["seed_sd"], 100 * final["seed_sd_expected"]
+        yield f"seeds differ by a standard deviation of {sd:.2f} points ({expected:.2f} expected)"
+    yield from final["findings"]
 
 
 def _heading(title: str, what: str = "") -> Text:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench import results
+from bench.boards import make_board
 from bench.errors import RecordError, SealError
 from bench.family import load
 from bench.files import sha256
@@ -132,6 +133,26 @@ def test_labels_stand_in_the_last_write_only(tmp_path, sealed, models, monkeypat
     (path,) = tmp_path.glob("results/digits/mlp/*/predictions.npz")
     with np.load(path) as stored:
         assert stored.files == ["probabilities"]
+
+
+@pytest.mark.slow
+def test_an_exam_that_crashed_counts_as_a_look_and_so_does_a_family_that_is_tested_again(
+    tmp_path, sealed, models, monkeypatch
+):
+    monkeypatch.setenv("BENCH_FAILPOINT", "exam: after the look")
+    with pytest.raises(RecordError):
+        sit(tmp_path, sealed, models)
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 1
+    assert results.read_finals(tmp_path) == []
+    monkeypatch.delenv("BENCH_FAILPOINT")
+    sit(tmp_path, sealed, models)
+    sit(tmp_path, sealed, models, id="searched-again", study="digits-mlp-2")
+    (first, second) = make_board(tmp_path, "digits", None).rows
+    assert (first["test_looks"], second["test_looks"]) == (3, 3)
+    entries = ledger.read(tmp_path)
+    assert [entry["manifest"] for entry in entries] == [MANIFEST.id, MANIFEST.id, "searched-again"]
+    assert all(entry["command"] and entry["at"] for entry in entries)
+    assert ledger.first_changed(tmp_path) is None
 
 
 def test_a_model_that_changed_after_it_was_frozen_opens_nothing(tmp_path, sealed, models):

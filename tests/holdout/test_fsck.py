@@ -13,7 +13,7 @@ import pytest
 
 from bench import duels, results, studies
 from bench.files import sha256
-from bench.holdout import fsck
+from bench.holdout import fsck, ledger
 from tests.test_results import random_answers, store
 
 BENCH = [sys.executable, "-m", "bench"]
@@ -146,6 +146,17 @@ def test_a_final_whose_look_is_not_in_the_ledger_is_named(home):
     run = bench(home, "fsck")
     assert run.returncode == 3
     assert "no look is noted" in run.stdout
+
+
+def test_a_ledger_of_which_a_line_was_changed_or_that_is_gone_is_named(home):
+    path = home / "ledger.jsonl"
+    ledger.record(home, {"event": "note", "text": "another line"})
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"seeds": 2', b'"seeds": 3'))
+    (problem,) = fsck._ledger(home)
+    assert "line 2 does not follow from those before it" in problem.what and problem.repair is None
+    path.unlink()
+    assert any("no look is noted" in problem.what for problem in fsck._ledger(home))
 
 
 def test_leftovers_of_a_kill_are_removed_but_not_what_may_be_under_way(home):
@@ -370,6 +381,8 @@ def test_deleting_a_study_of_another_storage_leaves_the_finals_of_its_namesake(h
         ("parameters", 12),
         ("created", "2020-01-01T00:00:00+00:00"),
         ("warnings", ["made up"]),
+        ("findings", ["seeds 1 and 2 are alike"]),
+        ("split_fingerprint", "another"),
         ("study", "digits-other"),
         ("family", "cnn"),
     ],
@@ -394,7 +407,16 @@ def test_a_count_that_its_predictions_do_not_bear_out_is_seen(home, name, value)
     assert (run.returncode, f"{name} is" in run.stdout) == (3, True)
 
 
-@pytest.mark.parametrize(("name", "value"), [("p_holm", 1e-9), ("difference", 0.5), ("log_ratio_ci95", [0.1, 0.2])])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("p_holm", 1e-9),
+        ("difference", 0.5),
+        ("log_ratio_ci95", [0.1, 0.2]),
+        ("p_equivalence", 0.01),
+        ("superiority", None),
+    ],
+)
 def test_a_comparison_that_was_changed_is_seen_and_made_anew(tmp_path, name, value):
     for seed, family in enumerate(("mlp", "cnn")):
         final = store(tmp_path, family, random_answers(seed))
