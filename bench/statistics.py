@@ -9,8 +9,8 @@ to a third more, the test errs in 1 to 4 % of cases and the interval of one fami
 seeds alike; that of a difference is cautious and covers 96 to 99 %. Two things fall short. Where seeds spread 2.5 times
 as far, which `bench.seeds` flags, the test still errs in at most 5 %, but the interval of one family covers 91 % at 2
 seeds: two that happen to agree hide how far they spread. Degrees of freedom that mend this leave a test that finds
-nothing (0 to 2 % of errors), and others that find more err in 7 to 10 %. And where few errors are expected the interval,
-which is symmetric, covers less: 92 to 95 % at 11 errors a seed, 86 to 90 % at 2 with five seeds or more.
+nothing (it errs in 0 to 2 %), and others that find more err in 7 to 10 %. And where few errors are expected the
+interval, which is symmetric, covers less: 92 to 95 % at 11 errors a seed, 86 to 90 % at 2 with five seeds or more.
 """
 
 from __future__ import annotations
