@@ -16,7 +16,7 @@ from bench.records import Trial
 from bench.terminal.sparkline import one_line, parameters
 
 WIDE = 110  # columns from which the trials table shows every parameter
-LEFT = ("family", "error reduction, %", "gain of tuning, %")  # what is not aligned to the right
+LEFT = ("family", "error reduction, %", "tuning, %")  # what is not aligned to the right
 PARAMETERS = 24  # columns that it keeps for them where it is narrow
 
 

@@ -53,6 +53,7 @@ DOCUMENT = {
     "best_trial": 12,
     "final": {
         "trial": 31, "test_accuracy": 0.99444, "ci95": [0.9931, 0.9957], "seeds": 5, "errors": 55.6, "trials": 40,
+        "seed_sd": 0.00047, "seed_sd_expected": 0.00053, "findings": [],
     },
     "other_final": None,
     "configuration": [
