@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UnknownDataset, UnknownFamily, did_you_mean
 
 if TYPE_CHECKING:
+    from bench.budgets import Budget, Searched
     from bench.ranking import Board
     from bench.records import Final
 
@@ -100,45 +101,88 @@ def _ranked(
     comparisons: Mapping[str, Mapping[str, Any]],
     baseline: str | None,
 ) -> Board:
+    from bench.data.sealed import sealed_in
     from bench.holdout import ledger
     from bench.ranking import leaderboard
 
     def looks(final: Final) -> int:
         return ledger.looks(home, final.data_checksum, final.family)
 
-    return leaderboard(dataset, finals, comparisons, looks, baseline)
+    images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
+    return leaderboard(dataset, finals, comparisons, looks, baseline, images)
 
 
-def make_validation_board(home: Path, storage: str | None, dataset: str) -> Board:
-    """Best validation accuracies, read from the storage: there is no look at the test set in it."""
-    from bench.data.sealed import sealed_in
+def make_validation_board(home: Path, storage: str | None, dataset: str, at: Budget | None = None) -> Board:
+    """Best validation accuracies, read from the storage: there is no look at the test set in it.
+
+    Args:
+        at: as it would have been after this budget.
+    """
+    from bench.budgets import board_at
     from bench.ranking import validation_board
+
+    studies = _searched(home, storage, dataset, tested=at is not None)
+    if at is not None:
+        return board_at(dataset, studies, at)
+    return validation_board(dataset, [row for one in studies if (row := _as_it_stands(one))])
+
+
+def make_curves(home: Path, storage: str | None, dataset: str) -> dict[str, Any]:
+    """Best validation accuracy against trials and device-seconds; see `bench.curves`."""
+    from bench.curves import curves
+
+    return curves(dataset, _searched(home, storage, dataset, tested=False))
+
+
+def _searched(home: Path, storage: str | None, dataset: str, *, tested: bool) -> list[Searched]:
+    """Every search for a winner on this data set, the one made last at the end; those whose data are gone left out.
+
+    Args:
+        tested: whether to look up which trials had a final.
+    """
+    from contextlib import closing
+
+    from bench import results
+    from bench.budgets import Searched
+    from bench.data.sealed import sealed_in
     from bench.records import WINNER
     from bench.store import Store
-    from bench.study import outcome
 
-    store = Store(home, storage, make=False)
     images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
-    studies = []
-    for name, settings in store.studies().items():
-        if settings.get("purpose", WINNER) != WINNER:
-            continue
-        found = outcome(store, name)
-        if settings.get("dataset") != dataset or found.best is None or settings["data_checksum"] not in images:
-            continue
-        studies.append(
-            {
-                "family": settings["family"],
-                "engine": settings["engine"],
-                "study": name,
-                "data_checksum": settings["data_checksum"],
-                "val_accuracy": found.best.val_accuracy,
-                "validation_images": images[settings["data_checksum"]],
-                "trials": found.finished,
-                "pruned": found.count("pruned"),
-                "failed": found.count("failed"),
-                "search_seconds": found.seconds,
-                "params": found.best.parameters,
-            }
-        )
-    return validation_board(dataset, studies)
+    finals = results.read_finals(home, dataset) if tested else []
+    found = []
+    with closing(Store(home, storage, make=False)) as store:
+        for name, settings in store.studies().items():
+            if settings.get("purpose", WINNER) != WINNER or settings.get("dataset") != dataset:
+                continue
+            checksum = settings["data_checksum"]
+            if checksum in images:
+                trials = store.trials(name)
+                own = results.of_study(home, finals, name, settings, trials)
+                by_trial = {results.trial_of(home, final): final for final in own}
+                of = (settings["family"], settings["engine"], name, checksum, images[checksum])
+                found.append(Searched(*of, trials, by_trial, store.seconds(name)))
+    return found
+
+
+def _as_it_stands(one: Searched) -> dict[str, Any] | None:
+    """What a board on validation says of a study, None where it has no complete trial."""
+    from bench.budgets import steps
+
+    last = steps(one.trials)[-1:]
+    if not last or last[0].best is None:
+        return None
+    best = last[0].best
+    return {
+        "family": one.family,
+        "engine": one.engine,
+        "study": one.study,
+        "data_checksum": one.data_checksum,
+        "val_accuracy": best.val_accuracy,
+        "validation_images": one.validation_images,
+        "trials": last[0].spent.trials,
+        "pruned": sum(trial.state == "pruned" for trial in one.trials),
+        "failed": sum(trial.state == "failed" for trial in one.trials),
+        "search_seconds": one.seconds,
+        "params": best.parameters,
+    }

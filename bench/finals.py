@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import bench
 from bench import frozen, results
+from bench.budgets import spent
 from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.disk import RESERVE, wait_for_room
@@ -238,6 +239,7 @@ def _freeze(
     trained: Sequence[Trial],
     device: str,
 ) -> Manifest:
+    used = spent(outcome.trials)
     return Manifest(
         id=identity,
         schema=SCHEMA,
@@ -268,6 +270,8 @@ def _freeze(
         purpose=outcome.settings.get("purpose", WINNER),
         study_id=outcome.settings.get("id"),
         model_sha256=tuple(sha256(_model(work, t.number)) for t in trained),
+        samples=used.samples,
+        device_seconds=used.device_seconds,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from bench.ranking import ALPHA, Board
 
 SCHEMA = 1
+INTERVALS = ("ci95", "_bounds")  # how the names of columns end that hold one
 Row = Mapping[str, Any]
 
 
@@ -19,6 +20,7 @@ def to_json(board: Board) -> dict[str, Any]:
         "schema": SCHEMA,
         "dataset": board.dataset,
         "baseline": board.baseline,
+        **({} if board.at is None else {"at": dict(board.at)}),
         "rows": [{name: row[name] for name in board.columns} for row in board.rows],
         "notes": list(board.notes),
     }
@@ -38,7 +40,7 @@ def flat_columns(board: Board) -> list[str]:
     """The board's columns with two for each interval, its lower and its upper bound."""
     names: list[str] = []
     for name in board.columns:
-        names += [f"{name}_low", f"{name}_high"] if name.endswith("ci95") else [name]
+        names += [f"{name}_low", f"{name}_high"] if name.endswith(INTERVALS) else [name]
     return names
 
 
@@ -46,14 +48,15 @@ def flat_row(board: Board, row: Row) -> list[Any]:
     """A row's values in the order of `flat_columns`."""
     values: list[Any] = []
     for name in board.columns:
-        values += list(row[name] or (None, None)) if name.endswith("ci95") else [row[name]]
+        values += list(row[name] or (None, None)) if name.endswith(INTERVALS) else [row[name]]
     return values
 
 
 def caption(board: Board) -> str:
     """What the numbers of a board are, in one line."""
     against = f"; error reduction against {board.baseline}" if board.baseline else ""
-    what = "mean over seeds, 95 % intervals" if "test_accuracy" in board.columns else "95 % intervals"
+    tested = "test_accuracy" in board.columns and board.at is None
+    what = "mean over seeds, 95 % intervals" if tested else "95 % intervals"
     return f"{board.dataset}: {what}{against}"
 
 
@@ -61,18 +64,30 @@ def to_markdown(board: Board) -> str:
     """The cells as a Markdown table, the notes below it."""
     columns = columns_of(board)
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
-    lines += [" | ".join(_inert(cell(row)) for cell in columns.values()) for row in board.rows]
+    lines += [" | ".join(inert_markdown(cell(row)) for cell in columns.values()) for row in board.rows]
     table = "\n".join(f"| {line} |" for line in lines)
-    return "\n".join([table, "", *(f"- {_inert(note)}" for note in board.notes)]).rstrip()
+    return "\n".join([table, "", *(f"- {inert_markdown(note)}" for note in board.notes)]).rstrip()
 
 
 def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
     """Heading -> the text of a row's cell, most important first; what a table too narrow drops is at the end."""
+    if board.at is not None:
+        return {
+            "rank": _rank,
+            "family": _family,
+            "best validation accuracy, %": _validated,
+            "trials": lambda row: trials_cell(row) + ("" if row["reached"] else " *"),
+            "device time": lambda row: duration(row["device_seconds"]),
+            "test accuracy, %": lambda row: _interval(row["test_accuracy"], row["test_ci95"]),
+            "best trial": lambda row: str(row["trial"]),
+            "samples": lambda row: f"{row['samples']:,}",
+            "parameters": lambda row: f"{row['params']:,}" if row["params"] else "",
+        }
     if "test_accuracy" not in board.columns:
         return {
             "rank": _rank,
             "family": _family,
-            "best validation accuracy, %": lambda row: _interval(row["val_accuracy"], row["ci95"]),
+            "best validation accuracy, %": _validated,
             "trials": trials_cell,
             "search": lambda row: duration(row["search_seconds"]),
             "parameters": lambda row: f"{row['params']:,}" if row["params"] else "",
@@ -84,10 +99,11 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
         "errors": lambda row: f"{row['errors']:.1f}",
         "error reduction, %": _reduction,
         "looks": lambda row: str(row["test_looks"]),
-        "trials": trials_cell,
+        "trials": lambda row: trials_cell(row) + ("" if row["equal_budget"] else " *"),
         "search": lambda row: duration(row["search_seconds"]),
         "parameters": lambda row: f"{row['params']:,}",
         "seeds": lambda row: str(row["seeds"]),
+        "val - test": lambda row: f"{100 * row['val_minus_test']:+.2f}{' !' if row['implausible'] else ''}",
     }
 
 
@@ -114,8 +130,12 @@ def _family(row: Row) -> str:
     return str(row["family"]) if row["engine"] == "optuna" else f"{row['family']} ({row['engine']})"
 
 
-def _interval(value: float, bounds: tuple[float, float]) -> str:
-    return f"{100 * value:.2f} ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})"
+def _validated(row: Row) -> str:
+    return _interval(row["val_accuracy"], row["ci95"])
+
+
+def _interval(value: float | None, bounds: tuple[float, float]) -> str:
+    return "" if value is None else f"{100 * value:.2f} ({100 * bounds[0]:.2f} to {100 * bounds[1]:.2f})"
 
 
 def _reduction(row: Row) -> str:
@@ -142,7 +162,7 @@ def csv_cell(value: Any) -> Any:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
-def _inert(text: str) -> str:
+def inert_markdown(text: str) -> str:
     """Text that stays text in a Markdown table."""
     text = printable(text)
     for mark in "\\`|*_[]<>":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from bench.fairness import budget_notes, gap, gap_note, usual_trials
 from bench.records import WINNER, Final
 from bench.results import newest
 
@@ -24,7 +25,8 @@ Z95 = 1.959963984540054
 COLUMNS = (
     "rank", "tied", "family", "engine", "test_accuracy", "ci95", "seeds", "errors", "error_reduction",
     "error_reduction_ci95", "p_value", "val_accuracy", "trials", "pruned", "failed", "search_seconds", "params",
-    "test_looks", "reference", "study", "method",
+    "test_looks", "reference", "study", "method", "samples", "device_seconds", "equal_budget", "val_minus_test",
+    "val_minus_test_bounds", "implausible",
 )  # fmt: skip
 VALIDATION_COLUMNS = (
     "rank", "tied", "family", "engine", "study", "val_accuracy", "ci95", "trials", "pruned", "failed", "search_seconds",
@@ -41,6 +43,7 @@ class Board:
     rows: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = COLUMNS
+    at: Mapping[str, Any] | None = None  # the budget that each family had, `amount` and `unit`; None for all of its own
 
 
 def leaderboard(
@@ -49,6 +52,7 @@ def leaderboard(
     comparisons: Mapping[str, Mapping[str, Any]],
     looks: Callable[[Final], int],
     baseline: str | None = None,
+    validation_images: Mapping[str, int] | None = None,
 ) -> Board:
     """Rank the newest final of each (family, engine, study), of tuned winners only.
 
@@ -57,6 +61,8 @@ def leaderboard(
         comparisons: as `bench.results.read_comparisons` gives them.
         looks: how often the test set was opened for a final's family.
         baseline: the family that errors are compared with; `mlp` when None.
+        validation_images: how many there are, by data checksum; where that is not known, validation minus test is not
+            judged.
     """
     notes: list[str] = []
     rows = newest(final for final in finals if final.purpose == WINNER)
@@ -72,8 +78,23 @@ def leaderboard(
         notes.append(f"The baseline {baseline} has no final yet: run `bench search {baseline}`.")
     ranks = {final.id: 1 + sum(_better(other, final, comparisons) for other in rows) for final in rows}
     ordered = sorted(rows, key=lambda final: (ranks[final.id], -final.test_accuracy, final.family))
-    shown = [_row(final, ordered, ranks, against, comparisons, looks) for final in ordered]
+    images = (validation_images or {}).get(rows[-1].data_checksum) if rows else None
+    gaps = {final.id: gap(final, images) for final in ordered} if images else {}
+    usual = usual_trials(ordered)
+    shown = [
+        {
+            **_row(final, ordered, ranks, against, comparisons, looks),
+            "equal_budget": final.trials == usual,
+            "val_minus_test": final.val_accuracy - final.test_accuracy,
+            "val_minus_test_bounds": [gaps[final.id].lowest, gaps[final.id].highest] if gaps else None,
+            "implausible": gaps[final.id].implausible if gaps else None,
+        }
+        for final in ordered
+    ]
+    names = _names(ordered)
     notes += _notes(ordered, against, comparisons, looks)
+    notes += [gap_note(names[final.id], gaps[final.id]) for final in ordered if gaps and gaps[final.id].implausible]
+    notes += budget_notes(ordered, names)
     return Board(dataset, against.family if against else None, tuple(shown), tuple(notes))
 
 
@@ -137,6 +158,8 @@ def _row(
         "reference": None,
         "study": final.study,
         "method": final.method,
+        "samples": final.samples,
+        "device_seconds": final.device_seconds,
     }
 
 
@@ -175,10 +198,7 @@ def _notes(
     undefined = [name for name, pair in pairs.items() if pair is not None and pair["log_ratio"] is None]
     if undefined and against:
         notes.append(f"Too few errors for an error reduction against {names[against.id]}: {', '.join(undefined)}.")
-    notes += sorted({warning for final in ordered for warning in final.warnings})
-    if len({final.trials for final in ordered}) > 1:
-        notes.append("The families had unequal budgets; see the trials column.")
-    return notes
+    return [*notes, *sorted({warning for final in ordered for warning in final.warnings})]
 
 
 def _unresolved(ordered: Sequence[Final], comparisons: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -230,17 +250,21 @@ def validation_board(dataset: str, studies: Sequence[Mapping[str, Any]]) -> Boar
         names = ", ".join(f"{study['family']} ({study['study']})" for study in other)
         notes.append(f"Left out, made from other data of this name: {names}. Search today's data with --study NAME.")
     shown = [study for study in studies if study["data_checksum"] == checksum]
-    accuracies = [study["val_accuracy"] for study in shown]
-    rows = [
+    rows = [{**study, "ci95": list(wilson(study["val_accuracy"], study["validation_images"]))} for study in shown]
+    return Board(dataset, None, tuple(by_value(rows)), tuple(notes), VALIDATION_COLUMNS)
+
+
+def by_value(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows in order of their validation accuracy, with `rank` and `tied`: equal values are tied, nothing is tested."""
+    accuracies = [row["val_accuracy"] for row in rows]
+    return [
         {
-            **study,
-            "rank": 1 + sum(other > study["val_accuracy"] for other in accuracies),
-            "tied": accuracies.count(study["val_accuracy"]) > 1,
-            "ci95": list(wilson(study["val_accuracy"], study["validation_images"])),
+            **row,
+            "rank": 1 + sum(other > row["val_accuracy"] for other in accuracies),
+            "tied": accuracies.count(row["val_accuracy"]) > 1,
         }
-        for study in sorted(shown, key=lambda study: (-study["val_accuracy"], study["study"]))
+        for row in sorted(rows, key=lambda row: (-row["val_accuracy"], row["study"]))
     ]
-    return Board(dataset, None, tuple(rows), tuple(notes), VALIDATION_COLUMNS)
 
 
 def wilson(accuracy: float, images: float, z: float = Z95) -> tuple[float, float]:

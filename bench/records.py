@@ -193,6 +193,8 @@ class Manifest:
     model_sha256: tuple[str, ...] = ()  # of every seed's model file, in the order of `seeds`
     purpose: str = WINNER
     study_id: str | None = None  # as in the study's settings: its name may come again
+    samples: int | None = None  # of all trials that were over
+    device_seconds: float | None = None  # of their workers, see `bench.budgets`
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -203,7 +205,8 @@ class Final:
     """A family's tested winner, as stored in result.json beside its manifest.
 
     `test_accuracy` is the mean over seeds; `ci95` comes from the crossed seeds x images model of `bench.statistics`,
-    whose name stands in `method`; `errors` is the mean number of wrong test images a seed.
+    whose name stands in `method`; `errors` is the mean number of wrong test images a seed. `samples` and
+    `device_seconds` are what the search used, None in a result of a version that did not note them.
     """
 
     schema: int
@@ -233,6 +236,8 @@ class Final:
     warnings: tuple[str, ...] = ()
     purpose: str = WINNER
     study_id: str | None = None
+    samples: int | None = None
+    device_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -51,7 +51,8 @@ def read_final(where: Path) -> Final:
         for name in ("ci95", "seeds", "seed_accuracies", "warnings"):
             document[name] = tuple(document[name])
         document.setdefault("purpose", WINNER)  # older records are of winners only
-        document.setdefault("study_id", None)
+        for name in ("study_id", "samples", "device_seconds"):
+            document.setdefault(name, None)
         for field in fields(Final):
             if not isinstance(document[field.name], KINDS.get(str(field.type), object)):
                 raise ValueError(f"{field.name} must be {field.type}, not {document[field.name]!r}")
@@ -130,6 +131,11 @@ def of_study(
         return bool(params.get(manifest["trial"]) == manifest["config"])
 
     return [final for final in finals if own(final)]
+
+
+def trial_of(home: Path, final: Final) -> int:
+    """The number of the trial that this final trained again."""
+    return int(read_manifest(folder(home, final.dataset, final.family, final.id))["trial"])
 
 
 def newest(finals: Iterable[Final]) -> list[Final]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.budgets import Budget
     from bench.commands.parser import Parser
 
 from bench.commands.common import say
@@ -169,6 +170,20 @@ def pair(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"is written name=value, not {text!r}")
     return name.strip(), value.strip()
+
+
+def budget(text: str) -> Budget:
+    """'20' is so many trials; '40s', '10m' or '1h30m' is device-seconds."""
+    from bench.budgets import Budget
+
+    if text.isdecimal() and int(text):
+        return Budget(int(text), "trials")
+    try:
+        if text[-1:] in ("s", "m", "h"):
+            return Budget(duration(text), "device_seconds")
+    except argparse.ArgumentTypeError:
+        pass
+    raise argparse.ArgumentTypeError(f"is written like 20 for trials, or 40s, 10m, 1h for device time, not {text!r}")
 
 
 def duration(text: str) -> float:
