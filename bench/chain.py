@@ -109,11 +109,14 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
         BenchError: see `bench.study.search` and `bench.finals.final`.
     """
     from bench.boards import standing
+    from bench.references import check
     from bench.terminal.screen import open_screen
     from bench.workers.stop import StopSignal
 
     if options.study and len(families) > 1:
         raise UsageError(f"--study names one study, but {len(families)} families were given; search them one by one.")
+    if options.with_reference:
+        check(families)
     with StopSignal() as stop:
         session = Session(options, stop)
         try:
@@ -143,17 +146,8 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
             found = replace(found, settings=settings)
         stored: Final | None = None
         if not (search_first and options.no_final) and found.reached:
-            run = partial(
-                final,
-                found,
-                family,
-                session.sealed,
-                session.home,
-                options.seeds,
-                session.pool,
-                screen,
-                lambda: stop.asked,
-            )
+            given = (found, family, session.sealed, session.home, options.seeds, session.pool, screen)
+            run = partial(final, *given, lambda: stop.asked, options.with_reference)
             stored = _by_one(session, found, leases, screen, run) if options.join else run()
     if stop.asked and not found.reached:
         raise Interrupted(

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.carried import pack
+from bench.confirmation import CANDIDATES, ROUNDS
 from bench.data.sealed import Sealed
 from bench.engines.design import latin_hypercube
 from bench.engines.interface import seed_of
 from bench.errors import FamilyError
 from bench.family import Family
-from bench.finals import CANDIDATES, ROUNDS
 from bench.inquiry import sizes
 from bench.space import Config
 from bench.training.budget import REDUCTION, rungs

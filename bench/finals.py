@@ -4,58 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 import bench
-from bench import frozen, results
+from bench import frozen, references, results
 from bench.budgets import spent
 from bench.carried import pack
+from bench.confirmation import Confirmed, Stages, confirm, samples_of, train
 from bench.data.sealed import Sealed
 from bench.disk import RESERVE, wait_for_room
-from bench.engines.fixed import Run, run_all
+from bench.engines.fixed import Run
 from bench.engines.interface import seed_of
-from bench.errors import Interrupted, NoTrialSucceeded
+from bench.errors import NoTrialSucceeded
 from bench.family import Family
 from bench.files import sha256, unique_slug, write_json
 from bench.holdout import exam
-from bench.records import WINNER, Event, Final, Manifest, Trial
+from bench.records import WINNER, Final, Manifest, Trial
 from bench.space import fingerprint
 from bench.study import Outcome
 from bench.workers.pool import Pool
 
-CANDIDATES = 2
-ROUNDS = 2
-MARGIN = 0.001  # validation accuracies closer than a tenth of a point are as good as equal
 SCHEMA = 1
-
-
-class Stages(Protocol):
-    """Who wants to hear how a final proceeds: the screen."""
-
-    def begin_stage(self, title: str, target: int, unit: str = ...) -> None: ...
-
-    def end_stage(self) -> None: ...
-
-    def message(self, text: str) -> None: ...
-
-    def __call__(self, event: Event) -> None: ...
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """The race's winner, and what every candidate scored: number -> validation accuracies over fresh seeds."""
-
-    winner: Trial
-    val_accuracy: float
-    entries: tuple[Mapping[str, Any], ...]
 
 
 def final_id(outcome: Outcome, seeds: int) -> str:
@@ -78,12 +52,15 @@ def final(
     pool: Callable[[], Pool],
     stages: Stages,
     stop_asked: Callable[[], bool] = lambda: False,
+    with_reference: bool = False,
 ) -> Final:
     """The family's tested winner; what is stored is returned, else it is made.
 
     Args:
         seeds: how often the winner is trained again, at least 1.
         pool: called only when there is something to train.
+        with_reference: test the reference too, in the same look. A final that is stored without it stays so: to add it
+            would be another look.
 
     Raises:
         FrozenStudy: the family's file is not the one that was searched.
@@ -105,11 +82,16 @@ def final(
     shutil.rmtree(work, ignore_errors=True)
     try:
         confirmed = confirm(outcome, family, sealed, pool(), stages, stop_asked)
-        needed = RESERVE + seeds * (5 * (confirmed.winner.parameters or 0) + 5 * sealed.n_test * sealed.classes)
-        wait_for_room(home, stages.message, stop_asked, needed)
+        reference = references.reference_of(outcome.trials) if with_reference else None
+        # Not trained twice where it has won.
+        beside = [reference] if reference and reference.params != confirmed.winner.params else []
+        each = 5 * (confirmed.winner.parameters or 0) + 5 * sealed.n_test * sealed.classes
+        wait_for_room(home, stages.message, stop_asked, RESERVE + (1 + len(beside)) * seeds * each)
         room = partial(wait_for_room, home, stages.message, stop_asked)
-        trained = _retrain(confirmed, outcome, family, sealed, pool(), work, seeds, stages, stop_asked, room)
-        manifest = _freeze(identity, confirmed, outcome, family, sealed, work, trained, pool().device_of(0))
+        trained = _retrain(confirmed, beside, outcome, family, sealed, pool(), work, seeds, stages, stop_asked, room)
+        manifest = _freeze(
+            identity, confirmed, reference, outcome, family, sealed, work, trained, seeds, pool().device_of(0)
+        )
         return _examine(manifest, sealed, family, home, work, trained, stages, began, room)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -129,77 +111,9 @@ def _wait_for_exam(home: Path, identity: str, stages: Stages, stop_asked: Callab
         stages.end_stage()
 
 
-def confirm(
-    outcome: Outcome,
-    family: Family,
-    sealed: Sealed,
-    pool: Pool,
-    stages: Stages,
-    stop_asked: Callable[[], bool] = lambda: False,
-) -> Confirmed:
-    """Train the best few again over fresh seeds, on validation, and take the highest mean.
-
-    A race: a round gives every candidate one more seed. It ends when the leader is ahead by more than two standard
-    errors; when the two differ by less than MARGIN, where either will do; or after ROUNDS. The value that a trial had
-    in the search does not count: it was selected for it. Where the study tried one configuration and completed it once,
-    nothing was selected: its own value stands, and nothing is trained again.
-    """
-    complete = [t for t in outcome.trials if t.state == "complete" and t.val_accuracy is not None]
-    if len(complete) == 1 and all(t.params == complete[0].params for t in outcome.trials):
-        return Confirmed(complete[0], complete[0].val_accuracy or 0.0, ())
-    best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
-    scores: dict[int, list[float]] = {t.number: [] for t in best}
-    rounds = ROUNDS if len(best) > 1 else 1
-    stages.begin_stage(f"confirm {len(best)} candidates", rounds * len(best), "trial")
-    for round_number in range(rounds):
-        runs = [
-            Run(
-                t.params,
-                seed_of(outcome.settings["seed"], t.number, f"confirm {round_number}"),
-                t.number,
-                _samples(t, sealed.n_train),
-            )
-            for t in best
-        ]
-        for trial, done in zip(best, _runs(runs, outcome, family, pool, stages, stop_asked), strict=True):
-            scores[trial.number].append(done.val_accuracy or 0.0)
-        if _settled(list(scores.values()), sealed.n_validation):
-            break
-    stages.end_stage()
-    winner = min(best, key=lambda t: (-_mean(scores[t.number]), t.number))
-    entries = tuple(
-        {"trial": t.number, "val_accuracies": scores[t.number], "search_val_accuracy": t.val_accuracy} for t in best
-    )
-    return Confirmed(winner, _mean(scores[winner.number]), entries)
-
-
-def _settled(scores: Sequence[Sequence[float]], images: int) -> bool:
-    """Whether the highest mean is ahead of the next by two binomial standard errors, or indifferent to it."""
-    first, *others = sorted((_mean(values) for values in scores), reverse=True)
-    if not others:
-        return True
-    variance = sum(mean * (1 - mean) / (images * len(scores[0])) for mean in (first, others[0]))
-    return not MARGIN <= first - others[0] <= 2 * math.sqrt(variance)
-
-
-def _runs(
-    runs: Sequence[Run],
-    outcome: Outcome,
-    family: Family,
-    pool: Pool,
-    stages: Stages,
-    stop_asked: Callable[[], bool],
-    room: Callable[[], None] = lambda: None,
-) -> list[Trial]:
-    code, precision = frozen.code_of(family), outcome.settings["precision"]
-    done = run_all(runs, pack(family), precision, pool, stages, stop_asked, code, room)
-    if done is None:
-        raise Interrupted("Stopped before the test set was opened; the same command continues.")
-    return done
-
-
 def _retrain(
     confirmed: Confirmed,
+    beside: Sequence[Trial],
     outcome: Outcome,
     family: Family,
     sealed: Sealed,
@@ -210,21 +124,26 @@ def _retrain(
     stop_asked: Callable[[], bool],
     room: Callable[[], None],
 ) -> list[Trial]:
-    """One run a seed on train + validation, for exactly the winner's epochs; no seed is dropped."""
+    """One run a seed on train + validation, for exactly the configured epochs; no seed is dropped.
+
+    The winner's come first, then those of what is tested beside it, over the same seeds.
+    """
     winner = confirmed.winner
     runs = [
         Run(
-            winner.params,
+            trial.params,
             seed_of(outcome.settings["seed"], winner.number, f"final {k}"),
-            k,
-            _samples(winner, sealed.n_train + sealed.n_validation),
+            place * seeds + k,
+            samples_of(trial, sealed.n_train + sealed.n_validation),
             retrain=True,
-            save_to=_model(work, k),
+            save_to=_model(work, place * seeds + k),
         )
+        for place, trial in enumerate((winner, *beside))
         for k in range(seeds)
     ]
-    stages.begin_stage(f"retrain {family.name}, {seeds} seeds", seeds, "seed")
-    trained = _runs(runs, outcome, family, pool, stages, stop_asked, room)
+    what = f"{family.name} and its reference" if beside else family.name
+    stages.begin_stage(f"retrain {what}, {seeds} seeds", len(runs), "seed")
+    trained = train(runs, outcome, family, pool, stages, stop_asked, room)
     stages.end_stage()
     return trained
 
@@ -232,14 +151,18 @@ def _retrain(
 def _freeze(
     identity: str,
     confirmed: Confirmed,
+    reference: Trial | None,
     outcome: Outcome,
     family: Family,
     sealed: Sealed,
     work: Path,
     trained: Sequence[Trial],
+    seeds: int,
     device: str,
 ) -> Manifest:
     used = spent(outcome.trials)
+    winners, beside = trained[:seeds], trained[seeds:]
+    models = [_model(work, t.number) for t in trained]
     return Manifest(
         id=identity,
         schema=SCHEMA,
@@ -255,7 +178,7 @@ def _freeze(
         config=dict(confirmed.winner.params),
         space_fingerprint=fingerprint(outcome.settings["space"]),  # as searched, not as the family's file has it now
         precision=outcome.settings["precision"],
-        seeds=tuple(int(t.seed or 0) for t in trained),
+        seeds=tuple(int(t.seed or 0) for t in winners),
         val_accuracy=confirmed.val_accuracy,
         confirm=confirmed.entries,
         trials=outcome.finished,
@@ -266,12 +189,17 @@ def _freeze(
         versions=frozen.versions(),
         device=device,
         code_version=bench.__version__,
-        warnings=(*sealed.warnings, *(f"seed {t.seed}: {t.detail}" for t in trained if t.detail)),
+        warnings=(
+            *sealed.warnings,
+            *(f"seed {t.seed}: {t.detail}" for t in winners if t.detail),
+            *(f"reference, seed {t.seed}: {t.detail}" for t in beside if t.detail),
+        ),
         purpose=outcome.settings.get("purpose", WINNER),
         study_id=outcome.settings.get("id"),
-        model_sha256=tuple(sha256(_model(work, t.number)) for t in trained),
+        model_sha256=tuple(map(sha256, models[:seeds])),
         samples=used.samples,
         device_seconds=used.device_seconds,
+        reference_run=reference and references.frozen(reference, winners[0], beside, models[seeds:]),
     )
 
 
@@ -288,7 +216,8 @@ def _examine(
 ) -> Final:
     folder = results.folder(home, sealed.name, family.name, manifest.id)
     manifest_sha256 = results.write_manifest(home, manifest)
-    write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in trained])
+    winners = trained[: len(manifest.seeds)]
+    write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in winners])
     models = [_model(work, t.number) for t in trained]
     stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1, "exam")
     stored = exam.sit(home, folder, manifest_sha256, sealed, models, pack(family), began, room)
@@ -299,11 +228,3 @@ def _examine(
 def _model(work: Path, number: int) -> Path:
     """Where the model of one seed waits for its exam."""
     return work / f"seed-{number}.keras"
-
-
-def _samples(trial: Trial, images: int) -> int:
-    return round(float(trial.params.get("epochs", 1)) * images)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

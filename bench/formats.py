@@ -11,6 +11,10 @@ from bench.ranking import ALPHA, Board
 
 SCHEMA = 1
 INTERVALS = ("ci95", "_bounds")  # how the names of columns end that hold one
+OF_REFERENCE = (  # what a flat row has of it; the reduction is the winner's
+    "reference_test_accuracy", "reference_error_reduction", "reference_error_reduction_ci95_low",
+    "reference_error_reduction_ci95_high",
+)  # fmt: skip
 Row = Mapping[str, Any]
 
 
@@ -40,7 +44,10 @@ def flat_columns(board: Board) -> list[str]:
     """The board's columns with two for each interval, its lower and its upper bound."""
     names: list[str] = []
     for name in board.columns:
-        names += [f"{name}_low", f"{name}_high"] if name.endswith(INTERVALS) else [name]
+        if name == "reference":
+            names += OF_REFERENCE
+        else:
+            names += [f"{name}_low", f"{name}_high"] if name.endswith(INTERVALS) else [name]
     return names
 
 
@@ -48,7 +55,12 @@ def flat_row(board: Board, row: Row) -> list[Any]:
     """A row's values in the order of `flat_columns`."""
     values: list[Any] = []
     for name in board.columns:
-        values += list(row[name] or (None, None)) if name.endswith(INTERVALS) else [row[name]]
+        if name == "reference":
+            of = row[name] or {}
+            low, high = of.get("error_reduction_ci95") or (None, None)
+            values += [of.get("test_accuracy"), of.get("error_reduction"), low, high]
+        else:
+            values += list(row[name] or (None, None)) if name.endswith(INTERVALS) else [row[name]]
     return values
 
 
@@ -57,7 +69,9 @@ def caption(board: Board) -> str:
     against = f"; error reduction against {board.baseline}" if board.baseline else ""
     tested = "test_accuracy" in board.columns and board.at is None
     what = "mean over seeds, 95 % intervals" if tested else "95 % intervals"
-    return f"{board.dataset}: {what}{against}"
+    tuned = any(row.get("reference") for row in board.rows)
+    gain = "; gain of tuning: against the family's reference, same seeds, same look" if tuned else ""
+    return f"{board.dataset}: {what}{against}{gain}"
 
 
 def to_markdown(board: Board) -> str:
@@ -98,6 +112,7 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
         "test accuracy, %": lambda row: _interval(row["test_accuracy"], row["ci95"]),
         "errors": lambda row: f"{row['errors']:.1f}",
         "error reduction, %": _reduction,
+        **({"gain of tuning, %": _gain} if any(row["reference"] for row in board.rows) else {}),
         "looks": lambda row: str(row["test_looks"]),
         "trials": lambda row: trials_cell(row) + ("" if row["equal_budget"] else " *"),
         "search": lambda row: duration(row["search_seconds"]),
@@ -146,6 +161,13 @@ def _reduction(row: Row) -> str:
     if row["p_value"] is None:
         return f"{text}, one seed"  # an interval that knows nothing of seeds resolves nothing
     return f"{text}, not resolved" if row["p_value"] >= ALPHA or low <= 0 <= high else text
+
+
+def _gain(row: Row) -> str:
+    reference = row["reference"]
+    if reference is None:
+        return ""
+    return "0, the reference won" if reference["is_winner"] else _reduction(reference)
 
 
 def trials_cell(row: Row) -> str:

@@ -73,6 +73,7 @@ class Options:
         seeds: runs of the winner.
         accept: those of HARMLESS that may differ from the study's.
         no_final: stop after the search.
+        with_reference: test the reference configuration in the same look.
         join: share the study with every other process that joins it.
         quiet: show nothing while it runs.
 
@@ -100,6 +101,7 @@ class Options:
     seeds: int = DEFAULT_SEEDS
     accept: Collection[str] = ()
     no_final: bool = False
+    with_reference: bool = False
     join: bool = False
     quiet: bool = False
 
@@ -121,6 +123,8 @@ class Options:
                 "Leave join out, or the engine."
             )
         self._check("precision", PRECISIONS)
+        if self.with_reference and self.no_final:
+            raise UsageError("The reference is tested with the final: leave out with_reference, or no_final.")
         if self.ray_address is not None and self.engine != "ray":
             raise UsageError(
                 f"ray_address {self.ray_address!r} is for engine ray, not {self.engine}. Leave one of them out."

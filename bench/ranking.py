@@ -155,7 +155,7 @@ def _row(
         "search_seconds": final.search_seconds,
         "params": final.parameters,
         "test_looks": looks(final),
-        "reference": None,
+        "reference": final.reference,
         "study": final.study,
         "method": final.method,
         "samples": final.samples,

@@ -195,6 +195,7 @@ class Manifest:
     study_id: str | None = None  # as in the study's settings: its name may come again
     samples: int | None = None  # of all trials that were over
     device_seconds: float | None = None  # of their workers, see `bench.budgets`
+    reference_run: Mapping[str, Any] | None = None  # the reference, tested in the same look; see `bench.references`
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -206,7 +207,8 @@ class Final:
 
     `test_accuracy` is the mean over seeds; `ci95` comes from the crossed seeds x images model of `bench.statistics`,
     whose name stands in `method`; `errors` is the mean number of wrong test images a seed. `samples` and
-    `device_seconds` are what the search used, None in a result of a version that did not note them.
+    `device_seconds` are what the search used, None in a result of a version that did not note them. `reference` is
+    what `bench.references.measured` gives, None where only the winner was tested.
     """
 
     schema: int
@@ -238,6 +240,7 @@ class Final:
     study_id: str | None = None
     samples: int | None = None
     device_seconds: float | None = None
+    reference: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -51,7 +51,7 @@ def read_final(where: Path) -> Final:
         for name in ("ci95", "seeds", "seed_accuracies", "warnings"):
             document[name] = tuple(document[name])
         document.setdefault("purpose", WINNER)  # older records are of winners only
-        for name in ("study_id", "samples", "device_seconds"):
+        for name in ("study_id", "samples", "device_seconds", "reference"):
             document.setdefault(name, None)
         for field in fields(Final):
             if not isinstance(document[field.name], KINDS.get(str(field.type), object)):
@@ -247,11 +247,14 @@ class Predictions:
         probabilities: float32, shape (seeds, images, classes).
         correct: bool, shape (seeds, images).
         labels: int32, shape (images,); None in a file of a version that did not keep them.
+        reference_probabilities, reference_correct: the same of the reference; None where it was not tested beside.
     """
 
     probabilities: Any
     correct: Any
     labels: Any
+    reference_probabilities: Any = None
+    reference_correct: Any = None
 
 
 def read_predictions(home: Path, final: Final) -> Predictions:
@@ -260,8 +263,9 @@ def read_predictions(home: Path, final: Final) -> Predictions:
     Raises:
         RecordError: they are not those that the result was made from.
     """
-    stored = _predictions(home, final, "probabilities", "correct", "labels")
-    return Predictions(stored["probabilities"], stored["correct"], stored.get("labels"))
+    names = ("labels", "reference_probabilities", "reference_correct")
+    stored = _predictions(home, final, "probabilities", "correct", *names)
+    return Predictions(stored["probabilities"], stored["correct"], *map(stored.get, names))
 
 
 def read_correct(home: Path, final: Final) -> Any:

@@ -27,6 +27,7 @@ class _Common(TypedDict, total=False):
     gpus: Sequence[int | str] | None
     per_gpu: int
     seeds: int
+    with_reference: bool
     quiet: bool
 
 
@@ -77,6 +78,7 @@ def search(
     precision: str | None = None,
     seed: int | None = None,
     seeds: int = DEFAULT_SEEDS,
+    with_reference: bool = False,
     set: Mapping[str, Value] | None = None,
     ranges: Mapping[str, str | Sequence[Value]] | None = None,
     timeout: float | None = None,
@@ -111,6 +113,8 @@ def search(
         precision: auto, float32 or bfloat16; None for auto, by measurement, or for what the study has.
         seed: the study's; None for 0, or for what the study has.
         seeds: how often the winner is trained again and tested.
+        with_reference: test the reference configuration too, over the same seeds in the same look: `final["reference"]`
+            then says what tuning gained. A final that was made without it stays so; to add it would be another look.
         set: parameter -> value that is no longer searched.
         ranges: parameter -> (low, high), or the options of a choice.
         timeout: seconds after which the search pauses; the result is then what there is, without a final.
@@ -153,6 +157,7 @@ def search(
         timeout=timeout,
         trial_timeout=trial_timeout,
         seeds=seeds,
+        with_reference=with_reference,
         accept=accept,
         no_final=not final,
         join=join,
@@ -181,6 +186,7 @@ def final(
     gpus: Sequence[int | str] | None = None,
     per_gpu: int = 1,
     seeds: int = DEFAULT_SEEDS,
+    with_reference: bool = False,
     quiet: bool = False,
 ) -> SearchResult | SearchResults:
     """Confirm the best few of a study, freeze, retrain the winner over seeds and test once; the same as `bench final`.
@@ -206,6 +212,7 @@ def final(
         gpus=_gpus(gpus),
         per_gpu=per_gpu,
         seeds=seeds,
+        with_reference=with_reference,
         quiet=quiet,
     )
     return _run(options, family, search_first=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from bench.commands.options import add_accept, add_seeds, add_study, add_workers
+from bench.commands.options import add_accept, add_reference, add_seeds, add_study, add_workers
 from bench.commands.running import families_of, run_and_print
 
 EXAMPLES = """
   bench final cnn                         the second half of `bench search cnn`
   bench final cnn mlp --seeds 10          ten runs of each winner
+  bench final cnn --with-reference        what did tuning gain?
 """
 
 
@@ -18,6 +19,7 @@ def arguments(final: argparse.ArgumentParser) -> None:
     add_study(final)
     add_accept(final)
     add_seeds(final)
+    add_reference(final)
     add_workers(final)
 
 

@@ -89,6 +89,14 @@ def add_seeds(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_reference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--with-reference",
+        action="store_true",
+        help="test the reference configuration in the same look, to see what tuning gained",
+    )
+
+
 def dataset(text: str) -> str:
     """A data set's name, or the path of an .npz."""
     return text

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from bench.commands.common import console, print_json
+from bench.commands.common import console, print_json, say
 from bench.options import Options
 
 if TYPE_CHECKING:
@@ -27,9 +27,13 @@ def families_of(options: argparse.Namespace) -> list[Family]:
 
 def run_and_print(options: argparse.Namespace, families: Sequence[Family], search_first: bool) -> None:
     from bench import chain
+    from bench.references import untested
     from bench.terminal.summary import summary
 
     found = chain.run_families(asked(options), families, search_first)
+    for one in found:
+        if options.with_reference and one.final is not None and one.final.reference is None:
+            say(untested(one.final))
     documents = [chain.document(one.outcome, one.standing) for one in found]
     if options.json:
         print_json(documents[0] if len(documents) == 1 else {"schema": 1, "searches": documents})

@@ -10,6 +10,7 @@ from bench.commands.common import console, print_json, waiting
 from bench.commands.options import (
     add_accept,
     add_ray_address,
+    add_reference,
     add_seeds,
     add_space,
     add_study,
@@ -57,6 +58,7 @@ def arguments(search: argparse.ArgumentParser) -> None:
     add_workers(search)
     add_ray_address(search)
     add_seeds(search)
+    add_reference(search)
     search.add_argument("--no-final", action="store_true", help="stop after the search; the test set stays sealed")
     search.add_argument(
         "--dry-run", action="store_true", help="say what would run and how long it would take, and run nothing"
@@ -117,7 +119,8 @@ def _plan(options: argparse.Namespace, session: Session, family: Family, wait: W
     pruner = settings["pruner"] if settings else offer.pruner(options.sampler, options.pruner)
     left = max(options.trials - done, 0)
     seeds = 0 if options.no_final else options.seeds
-    found = estimate(family, sealed, session.pool(), precision, left, seeds, pruner != "none")
+    runs = 2 * seeds if options.with_reference else seeds
+    found = estimate(family, sealed, session.pool(), precision, left, runs, pruner != "none")
     return {
         "schema": 1,
         "study": study,

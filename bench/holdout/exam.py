@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from bench import carried, failpoints, models, results, statistics
+from bench import carried, failpoints, models, references, results, statistics
 from bench.carried import Carried
 from bench.data.sealed import Sealed
 from bench.disk import patiently
@@ -59,7 +59,7 @@ def sit(
 
     Args:
         folder: holds the frozen manifest.json; predictions, result and the first seed's model go there too.
-        models: one file a seed, in the manifest's order.
+        models: one file a seed, in the manifest's order; then as many of the reference, if the manifest names them.
         family: a family may have layers of its own.
         began: when the final began, seconds since the epoch.
         wait_for_room: called every second; says where the disk is full, for which the examiner waits too.
@@ -151,11 +151,11 @@ def examine(ticket: dict[str, Any]) -> Any:
         raise SealError(f"The manifest is for data {manifest['data_checksum'][:12]}, not for {sealed.checksum[:12]}.")
     if not _as_sealed(sealed):
         raise SealError(f"{sealed.folder} is not what was sealed; `bench fsck --repair` sets it aside. {AGAIN}")
-    trained = _load_models(ticket, manifest, sealed)
-    for first, second in combinations(range(len(trained)), 2):
-        if _same_weights(trained[first], trained[second]):
-            one, other = manifest["seeds"][first], manifest["seeds"][second]
-            raise SealError(f"Seeds {one} and {other} are the same model to the last bit: they were not trained apart.")
+    count, run = len(manifest["seeds"]), manifest.get("reference_run")
+    trained = _load_models(ticket["models"][:count], ticket["family"], manifest, sealed)
+    beside = []
+    if run is not None and not run["is_winner"]:
+        beside = _load_models(ticket["models"][count:], ticket["family"], {**manifest, **run}, sealed)
     write = partial(patiently, home, partial(print, file=sys.stderr))  # a full disk must not cost the look its result
     look = {
         "event": "look",
@@ -166,31 +166,39 @@ def examine(ticket: dict[str, Any]) -> Any:
         "data_checksum": sealed.checksum,
         "family": manifest["family"],
         "study": manifest["study"],
-        "seeds": len(ticket["models"]),
+        "seeds": count,
+        "with_reference": bool(beside),
     }
     write(lambda: ledger.record(home, look))
     failpoints.reach("exam: after the look")
     with np.load(sealed.test_path, allow_pickle=False) as test:
         images = test["x"]
-    probabilities = _predict(trained, images)
+    arrays = {"probabilities": _predict(trained, images)}
+    if beside:
+        arrays["reference_probabilities"] = _predict(beside, images)
     path = folder / "predictions.npz"
-    write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, probabilities=probabilities)))
+    write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, **arrays)))
     with np.load(sealed.test_path, allow_pickle=False) as test:
         labels = test["y"].astype(np.int32)
-    correct = probabilities.argmax(axis=2) == labels
-    arrays = {"probabilities": probabilities, "correct": correct, "labels": labels}
+    arrays["labels"] = labels
+    correct = arrays["correct"] = arrays["probabilities"].argmax(axis=2) == labels
+    if beside:
+        arrays["reference_correct"] = arrays["reference_probabilities"].argmax(axis=2) == labels
+    reference = run and references.measured(run, correct, arrays.get("reference_correct"))
     write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, **arrays)))
     _checked_manifest(folder / "manifest.json", ticket["manifest_sha256"])
     model, model_sha256 = Path(ticket["models"][0]), manifest["model_sha256"][0]
     write(lambda: _keep_model(model, model_sha256, folder / "model.keras"))
-    final = _record(manifest, ticket, correct, sha256(path))
+    final = _record(manifest, ticket, correct, sha256(path), reference)
     write(lambda: results.write_final(home, final))
     write(lambda: results.update_comparisons(home, manifest["dataset"]))
     results.drop_models(home, manifest["dataset"])
     return trained[0]
 
 
-def _record(manifest: dict[str, Any], ticket: dict[str, Any], correct: Any, predictions_sha256: str) -> Final:
+def _record(
+    manifest: dict[str, Any], ticket: dict[str, Any], correct: Any, predictions_sha256: str, reference: Any
+) -> Final:
     estimate = statistics.estimate(correct)
     kept = {name: manifest[name] for name in Final.__dataclass_fields__ if name in manifest}
     return Final(
@@ -207,6 +215,7 @@ def _record(manifest: dict[str, Any], ticket: dict[str, Any], correct: Any, pred
             "errors": float((~correct).sum(axis=1).mean()),
             "final_seconds": time.time() - ticket["began"],
             "warnings": tuple(manifest["warnings"]),
+            "reference": reference,
         }
     )
 
@@ -217,22 +226,32 @@ def _checked_manifest(path: Path, expected: str) -> bytes:
     return path.read_bytes()
 
 
-def _load_models(ticket: dict[str, Any], manifest: dict[str, Any], sealed: Sealed) -> list[Any]:
-    """Every seed's model, each checked against the manifest first."""
+def _load_models(paths: Sequence[str], made_by: Any, manifest: dict[str, Any], sealed: Sealed) -> list[Any]:
+    """Every seed's model, each checked against the manifest first, and told apart.
+
+    Args:
+        made_by: the family, as the ticket has it.
+    """
     with only_what_is_needed():
         import keras  # noqa: F401
 
     hashes = manifest["model_sha256"]
-    if not len(hashes) == len(manifest["seeds"]) == len(ticket["models"]):
+    if not len(hashes) == len(manifest["seeds"]) == len(paths):
         raise SealError(
-            f"The manifest names {len(hashes)} models for {len(manifest['seeds'])} seeds, and "
-            f"{len(ticket['models'])} came to the exam. {AGAIN}"
+            f"The manifest names {len(hashes)} models for {len(manifest['seeds'])} seeds, and {len(paths)} came to the "
+            f"exam. {AGAIN}"
         )
-    for path, expected in zip(ticket["models"], hashes, strict=True):
+    for path, expected in zip(paths, hashes, strict=True):
         models.check(Path(path), expected, AGAIN)
-    family = carried.unpack(carried.from_json(ticket["family"]))
+    family = carried.unpack(carried.from_json(made_by))
     own = models.custom_objects_of(family, manifest["config"], sealed.image_shape, sealed.classes)
-    return [models.load(Path(path), own) for path in ticket["models"]]
+    trained = [models.load(Path(path), own) for path in paths]
+    for (one, seed), (other, another) in combinations(zip(trained, manifest["seeds"], strict=True), 2):
+        if _same_weights(one, other):
+            raise SealError(
+                f"Seeds {seed} and {another} are the same model to the last bit: they were not trained apart."
+            )
+    return trained
 
 
 def _keep_model(source: Path, expected_sha256: str, target: Path) -> None:

@@ -180,15 +180,10 @@ def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str 
         stored = results.read_predictions(home, final)
     except (BenchError, BadZipFile, OSError, ValueError, KeyError) as error:
         return str(error)
-    correct, shape = stored.correct, stored.probabilities.shape
-    if correct.shape != (len(final.seeds), final.test_images) or shape[:2] != correct.shape:
-        return f"predictions have shape {shape}, but there are {len(final.seeds)} seeds x {final.test_images} images"
-    if stored.labels is not None:  # versions before kept none
-        if stored.labels.shape != correct.shape[1:]:
-            return f"labels have shape {stored.labels.shape}, but there are {final.test_images} images"
-        if ((stored.probabilities.argmax(axis=2) == stored.labels) != correct).any():
-            return "the labels do not say which predictions are correct"
-    wrong = recount.differences(final, recount.counted(final, correct))
+    problem = recount.problem_of(stored, final)
+    if problem:
+        return problem
+    wrong = recount.differences(final, recount.counted(final, stored.correct))
     if wrong:
         return f"result.json does not say what its predictions say: {'; '.join(wrong)}"
     return _model_problem(folder) if final.id in _newest(home, final.dataset) else None
@@ -196,9 +191,9 @@ def _final_problem(home: Path, folder: Path, looks: dict[str, set[str]]) -> str 
 
 def _wrong_result(home: Path, folder: Path) -> Iterator[Problem]:
     """What a sound final's result says besides what is counted: all of it follows from what stands beside it."""
-    stored = results.read_final(folder)
-    again = recount.copied(stored, results.read_manifest(folder))
-    again = recount.estimated(again, results.read_correct(home, again))
+    stored, manifest = results.read_final(folder), results.read_manifest(folder)
+    again = recount.copied(stored, manifest)
+    again = recount.estimated(again, results.read_predictions(home, again), manifest)
     wrong = recount.differences(stored, again)
     if wrong:
         what, remedy = "; ".join(wrong), "written anew from its manifest and its predictions"

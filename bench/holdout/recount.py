@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from bench import statistics
+from bench import references, statistics
 from bench.records import Final
+from bench.results import Predictions
 
 TOLERANCE = 1e-9  # another version of a library may round otherwise
 
@@ -34,10 +35,30 @@ def counted(final: Final, correct: statistics.Correct) -> Final:
     )
 
 
-def estimated(final: Final, correct: statistics.Correct) -> Final:
-    """The result with its interval estimated again."""
-    found = statistics.estimate(correct)
-    return replace(final, ci95=found.ci95, method=found.method)
+def estimated(final: Final, stored: Predictions, manifest: Mapping[str, Any]) -> Final:
+    """The result with its interval estimated again, and what it says of the reference."""
+    found, run = statistics.estimate(stored.correct), manifest.get("reference_run")
+    reference = run and references.measured(run, stored.correct, stored.reference_correct)
+    return replace(final, ci95=found.ci95, method=found.method, reference=reference)
+
+
+def problem_of(stored: Predictions, final: Final) -> str | None:
+    """Why predictions cannot be those of this final, or None."""
+    labels, shape = stored.labels, (len(final.seeds), final.test_images)
+    if labels is not None and labels.shape != shape[1:]:  # versions before kept none
+        return f"labels have shape {labels.shape}, but there are {final.test_images} images"
+    pairs = [(stored.probabilities, stored.correct)]
+    if final.reference is not None and not final.reference["is_winner"]:
+        pairs.append((stored.reference_probabilities, stored.reference_correct))
+    for probabilities, correct in pairs:
+        if probabilities is None or correct is None:
+            return "the predictions of the reference are missing"
+        if correct.shape != shape or probabilities.shape[:2] != shape:
+            seen = probabilities.shape
+            return f"predictions have shape {seen}, but there are {shape[0]} seeds x {final.test_images} images"
+        if labels is not None and ((probabilities.argmax(axis=2) == labels) != correct).any():
+            return "the labels do not say which predictions are correct"
+    return None
 
 
 def differences(stored: Final, again: Final) -> list[str]:

@@ -33,6 +33,8 @@ def summary(document: Mapping[str, Any], hints: bool = True) -> str:
             f"{100 * low:.2f} to {100 * high:.2f}, mean of {row['seeds']} seeds, {row['errors']:.1f} errors a seed, "
             f"look {row['test_looks']} at this test set"
         )
+    if row and row["reference"]:
+        lines.append(_tuned(row["reference"]))
     newer = document.get("newer_final")
     if newer:
         lines.append(f"not the newest final of this study: the leaderboard shows the one of {newer['seeds']} seeds")
@@ -44,6 +46,22 @@ def summary(document: Mapping[str, Any], hints: bool = True) -> str:
     following += [f"bench leaderboard --dataset {dataset}", f"bench show {family} --dataset {dataset}{named}"]
     lines.append("next: " + " · ".join(following))
     return "\n".join(lines)
+
+
+def _tuned(reference: Mapping[str, Any]) -> str:
+    """What tuning gained against the reference, in one line."""
+    was = (
+        f"reference {100 * reference['test_accuracy']:.2f} %, {reference['errors']:.1f} errors a seed, in the same look"
+    )
+    if reference["is_winner"]:
+        return f"{was}: it is the winner, tuning gained nothing"
+    if reference["error_reduction"] is None:
+        return f"{was}: too few errors to say what tuning gained"
+    low, high = reference["error_reduction_ci95"]
+    gain = f"{100 * reference['error_reduction']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    doubt = ", not resolved" if low <= 0 <= high else ""
+    seeds = ", one seed" if reference["p_value"] is None else ""
+    return f"{was}: tuning reduced the error by {gain}{doubt}{seeds}"
 
 
 def plain(text: object) -> str:
