@@ -17,7 +17,7 @@ from bench.errors import BenchError, Interrupted
 
 # In the order of the help.
 COMMANDS = (
-    *("search", "final", "leaderboard", "reproduce", "trials", "show", "studies", "families", "datasets"),
+    *("search", "final", "leaderboard", "reproduce", "trials", "show", "mistakes", "studies", "families", "datasets"),
     *("plan", "compare-engines", "dashboard", "doctor", "fsck", "config", "completion"),
 )
 

@@ -1,6 +1,7 @@
 """Images of a trial as PNG: its learning curve with the rungs, and its confusion matrix on validation.
 
-Only here is matplotlib imported. Figures are made without pyplot, which keeps state between calls.
+Only here and in `dashboards.gallery` is matplotlib imported. Figures are made without pyplot, which keeps state
+between calls.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bench.records import Cells
 
 BLUE, ORANGE = "#2f86d1", "#d9731a"
 COUNTED = 20  # classes up to which every count is written into its cell
-_drawing = threading.Lock()  # matplotlib's fonts are not made for several threads
+drawing = threading.Lock()  # matplotlib's fonts are not made for several threads
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a font cache that is being built is no news
 
@@ -35,7 +36,7 @@ def learning_curve(curve: tuple[tuple[int, float], ...], rungs: int, state: str)
         rungs: how many points, from the first, are rungs; a dotted line marks each.
         state: how the trial ended; a pruned one ends in a cross.
     """
-    with _drawing:
+    with drawing:
         figure, axes = _figure(6.4, 3.6)
         samples, percent = [s for s, _ in curve], [100 * a for _, a in curve]
         for mark in samples[:rungs]:
@@ -54,7 +55,7 @@ def learning_curve(curve: tuple[tuple[int, float], ...], rungs: int, state: str)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         ending = {"pruned": "pruned at the cross", "complete": "complete"}.get(state, state)
         axes.set_title(f"Learning curve, {ending}; dotted lines are rungs", fontsize=11, loc="left")
-        return _png(figure)
+        return png(figure)
 
 
 @functools.lru_cache(maxsize=256)
@@ -66,7 +67,7 @@ def confusion_matrix(cells: Cells) -> bytes:
         counts[true, predicted] = images
     total = int(counts.sum())
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with _drawing:
+    with drawing:
         side = min(max(3.6, 0.52 * classes), 8.0)
         figure, axes = _figure(side + 1.0, side + 0.6)
         # A square root: one image in a hundred mistaken is seen beside the diagonal.
@@ -85,7 +86,7 @@ def confusion_matrix(cells: Cells) -> bytes:
         axes.set_xticks(range(0, classes, step))
         axes.set_yticks(range(0, classes, step))
         axes.grid(False)
-        return _png(figure)
+        return png(figure)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -97,7 +98,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file's bytes."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
