@@ -7,7 +7,15 @@ from statsmodels.stats.multitest import multipletests
 
 from bench import statistics
 from bench.disagreement import (
-    ALPHA, SURE, Answers, against, false_discovery, fisher, likely_label_errors, models_needed, unsolved,
+    ALPHA,
+    SURE,
+    Answers,
+    against,
+    false_discovery,
+    fisher,
+    likely_label_errors,
+    models_needed,
+    unsolved,
 )  # fmt: skip
 from bench.errors import ShapeError
 
