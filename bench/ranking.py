@@ -15,8 +15,8 @@ from itertools import combinations
 from typing import Any
 
 from bench.fairness import budget_notes, gap, gap_note, usual_trials
-from bench.records import Final
-from bench.results import ranked
+from bench.records import WINNER, Final
+from bench.results import newest
 
 DEFAULT_BASELINE = "mlp"
 ALPHA = 0.05
@@ -65,11 +65,15 @@ def leaderboard(
             judged.
     """
     notes: list[str] = []
-    rows, other = ranked(finals)
-    if other:
-        left_out = ", ".join(f"{final.family} ({final.study})" for final in other)
-        notes.append(f"Left out, made from other data of this name: {left_out}. Run `bench final` on today's data.")
-    against = final_of(rows, baseline or DEFAULT_BASELINE)
+    rows = newest(final for final in finals if final.purpose == WINNER)
+    if rows:
+        checksum = rows[-1].data_checksum
+        other = [final for final in rows if final.data_checksum != checksum]
+        if other:
+            names = ", ".join(f"{final.family} ({final.study})" for final in other)
+            notes.append(f"Left out, made from other data of this name: {names}. Run `bench final` on today's data.")
+        rows = [final for final in rows if final.data_checksum == checksum]
+    against = _baseline(rows, baseline or DEFAULT_BASELINE)
     if against is None and rows and baseline:
         notes.append(f"The baseline {baseline} has no final yet: run `bench search {baseline}`.")
     ranks = {final.id: 1 + sum(_better(other, final, comparisons) for other in rows) for final in rows}
@@ -87,15 +91,14 @@ def leaderboard(
         }
         for final in ordered
     ]
-    names = names_of(ordered)
+    names = _names(ordered)
     notes += _notes(ordered, against, comparisons, looks)
     notes += [gap_note(names[final.id], gaps[final.id]) for final in ordered if gaps and gaps[final.id].implausible]
     notes += budget_notes(ordered, names)
     return Board(dataset, against.family if against else None, tuple(shown), tuple(notes))
 
 
-def final_of(rows: Sequence[Final], name: str) -> Final | None:
-    """A family's newest final, one that Optuna searched for before others; None where it has none."""
+def _baseline(rows: Sequence[Final], name: str) -> Final | None:
     named = [final for final in reversed(rows) if final.family == name]
     return next((final for final in named if final.engine == "optuna"), named[0] if named else None)
 
@@ -105,14 +108,6 @@ def _pair(a: Final, b: Final, comparisons: Mapping[str, Mapping[str, Any]]) -> t
     if f"{a.id} {b.id}" in comparisons:
         return comparisons[f"{a.id} {b.id}"], 1
     return comparisons.get(f"{b.id} {a.id}"), -1
-
-
-def compared_as(a: Final, b: Final, comparisons: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The stored comparison of a with b in this order, its difference and both p-values; None where there is none."""
-    pair, sign = _pair(a, b, comparisons)
-    if pair is None:
-        return None
-    return {"difference": sign * pair["difference"], "p_value": pair["p_value"], "p_holm": pair["p_holm"]}
 
 
 def _better(a: Final, b: Final, comparisons: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -175,7 +170,7 @@ def _notes(
     looks: Callable[[Final], int],
 ) -> list[str]:
     notes = []
-    names = names_of(ordered)
+    names = _names(ordered)
     groups = _unresolved(ordered, comparisons)
     for group in groups[:MOST_GROUPS]:
         *some, last = (names[identity] for identity in group)
@@ -227,7 +222,7 @@ def _unresolved(ordered: Sequence[Final], comparisons: Mapping[str, Mapping[str,
     return [[identity for identity in ids if identity in group] for group in groups]
 
 
-def names_of(rows: Sequence[Final]) -> dict[str, str]:
+def _names(rows: Sequence[Final]) -> dict[str, str]:
     """Final's id -> its family, with engine or study where the family alone would not tell rows apart."""
     names = {
         final.id: final.family if final.engine == "optuna" else f"{final.family} ({final.engine})" for final in rows

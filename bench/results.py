@@ -147,15 +147,6 @@ def newest(finals: Iterable[Final]) -> list[Final]:
     return list(latest.values())
 
 
-def ranked(finals: Iterable[Final]) -> tuple[list[Final], list[Final]]:
-    """The finals that a leaderboard compares, oldest first: the newest winners on the newest data; and those on other
-    data of its name, which are left out.
-    """
-    winners = newest(final for final in finals if final.purpose == WINNER)
-    shown = [final for final in winners if final.data_checksum == winners[-1].data_checksum]
-    return shown, [final for final in winners if final not in shown]
-
-
 def place_of(final: Final) -> tuple[str, str, str]:
     """What a leaderboard has one row of: (family, engine, study)."""
     return final.family, final.engine, final.study

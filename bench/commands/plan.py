@@ -69,9 +69,11 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
 def _finals(options: argparse.Namespace, dataset: str) -> list[Final]:
     """The finals that a leaderboard would compare, of the families that are named; two at least."""
     from bench import results
+    from bench.records import WINNER
 
     way_out = "Before any final, --error 1 tells it for two families that err on 1 % of the images."
-    found, _ = results.ranked(results.read_finals(options.home, dataset))
+    found = results.newest(final for final in results.read_finals(options.home, dataset) if final.purpose == WINNER)
+    found = [final for final in found if final.data_checksum == found[-1].data_checksum]
     there = sorted({final.family for final in found})
     for name in options.families:
         if name not in there:
