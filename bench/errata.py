@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench import statistics
 from bench.disagreement import ALPHA, SURE, Answers, against, likely_label_errors, models_needed, unsolved
 from bench.records import Final
 
@@ -25,7 +26,6 @@ def document(
     class_names: Sequence[str],
     tested: Sequence[Tested],
     pair: tuple[Tested, Tested] | None,
-    comparison: Mapping[str, Any] | None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The document of `bench mistakes --json`; images are numbered as in the test set, from 0.
@@ -33,7 +33,6 @@ def document(
     Args:
         tested: every family, that of the highest test accuracy first.
         pair: whose mistakes are compared, the first against the second; None where there is only one family.
-        comparison: the stored comparison of the pair, in its order, or None.
     """
     every = [one.answers for one in tested]
     models = sum(len(answers.probabilities) for answers in every)
@@ -58,7 +57,7 @@ def document(
         "sure": SURE,
         "unsolved": [_named(asdict(one), class_names) for one in unsolved(every)],
         "likely_label_errors": [_named(asdict(one), class_names) for one in likely_label_errors(every)],
-        "against": pair and _against(*pair, class_names, comparison),
+        "against": pair and _against(*pair, class_names),
         "notes": list(notes),
     }
 
@@ -68,9 +67,8 @@ def _named(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {**row, "name": names[row["label"]], **said}
 
 
-def _against(
-    one: Tested, other: Tested, class_names: Sequence[str], comparison: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _against(one: Tested, other: Tested, class_names: Sequence[str]) -> dict[str, Any]:
+    compared = statistics.compare(one.answers.correct, other.answers.correct)
     found = against(one.answers, other.answers, len(class_names))
     models = (len(one.final.seeds), len(other.final.seeds))
     return {
@@ -80,8 +78,9 @@ def _against(
         "other_errors": other.final.errors,
         "fixed": found.fixed,
         "broken": found.broken,
-        "difference": comparison and comparison["difference"],
-        "p_holm": comparison and comparison["p_holm"],
+        "difference": compared.difference,
+        "difference_ci95": list(compared.ci95),
+        "p_value": compared.p_value if compared.tested else None,
         "classes": [_named(asdict(row), class_names) for row in found.classes],
         "models": list(models),
         "models_needed": models_needed(*models),

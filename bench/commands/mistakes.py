@@ -63,22 +63,23 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _document(options: argparse.Namespace, dataset: str) -> tuple[dict[str, Any], Sealed | None]:
-    from bench import errata, ranking, results
+    from bench import budgets, errata, results
     from bench.data.sealed import sealed_in
+    from bench.records import WINNER
 
-    finals, other = results.ranked(results.read_finals(options.home, dataset))
-    if not finals:
+    winners = results.newest(one for one in results.read_finals(options.home, dataset) if one.purpose == WINNER)
+    if not winners:
         raise InputError(f"No final on {dataset} yet, so that no mistake is known. Next: bench search cnn --trials 50")
-    notes = [f"Left out, made from other data of this name: {', '.join(final.family for final in other)}."] * bool(
-        other
-    )
-    names = ranking.names_of(finals)
+    finals = [final for final in winners if final.data_checksum == winners[-1].data_checksum]
+    other = [final.family for final in winners if final not in finals]
+    notes = [f"Left out, made from other data of this name: {', '.join(other)}."] if other else []
+    names = budgets.names(finals)
     by_accuracy = sorted(finals, key=lambda final: (-final.test_accuracy, final.family))
     tested, without = [], []
     for final in by_accuracy:
-        found = _tested(options.home, final, names[final.id])
+        found = _tested(options.home, final, names[final.study])
         if found is None:
-            without.append(names[final.id])
+            without.append(names[final.study])
         else:
             tested.append(found)
     if without:
@@ -86,12 +87,10 @@ def _document(options: argparse.Namespace, dataset: str) -> tuple[dict[str, Any]
     if not tested:
         raise InputError(f"The finals on {dataset} kept no labels; run `bench final` again, which adds a look.")
     pair = _pair(options.families, tested, dataset)
-    comparisons = results.complete_comparisons(options.home, dataset, results.read_finals(options.home, dataset))
-    comparison = ranking.compared_as(pair[0].final, pair[1].final, comparisons) if pair else None
     sealed = next((one for one in sealed_in(options.home) if one.checksum == finals[-1].data_checksum), None)
     classes = tested[0].answers.probabilities.shape[2]
     class_names = sealed.class_names if sealed else [str(label) for label in range(classes)]
-    return errata.document(dataset, class_names, tested, pair, comparison, notes), sealed
+    return errata.document(dataset, class_names, tested, pair, notes), sealed
 
 
 def _tested(home: Path, final: Final, name: str) -> Tested | None:
@@ -106,25 +105,20 @@ def _tested(home: Path, final: Final, name: str) -> Tested | None:
 
 def _pair(named: list[str], tested: list[Tested], dataset: str) -> tuple[Tested, Tested] | None:
     """Those that are named; else the most accurate family against mlp, or against the next where it is mlp."""
-    from bench.ranking import DEFAULT_BASELINE, final_of
+    from bench.ranking import DEFAULT_BASELINE
 
-    finals = sorted((one.final for one in tested), key=lambda final: (final.created, final.id))
-    by_id = {one.final.id: one for one in tested}
+    newest = sorted(tested, key=lambda one: (one.final.engine == "optuna", one.final.created, one.final.id))
+    of = {one.final.family: one for one in newest}  # the newest of each family, one that Optuna searched for first
+    for name in named:
+        if name not in of:
+            there = f"There: {', '.join(sorted(of))}."
+            raise InputError(f"{name!r} has no final on {dataset}.{did_you_mean(name, of)} {there}")
     if named:
-        there = sorted({final.family for final in finals})
-        chosen = []
-        for name in named:
-            final = final_of(finals, name)
-            if final is None:
-                near = did_you_mean(name, there)
-                raise InputError(f"{name!r} has no final on {dataset}.{near} There: {', '.join(there)}.")
-            chosen.append(by_id[final.id])
-        return chosen[0], chosen[1]
+        return of[named[0]], of[named[1]]
     if len(tested) < 2:
         return None
-    baseline = final_of(finals, DEFAULT_BASELINE)
-    other = by_id[baseline.id] if baseline is not None and baseline is not tested[0].final else tested[1]
-    return tested[0], other
+    baseline = of.get(DEFAULT_BASELINE, tested[1])
+    return tested[0], tested[1] if baseline is tested[0] else baseline
 
 
 def _draw(options: argparse.Namespace, document: dict[str, Any], sealed: Sealed | None) -> None:

@@ -82,13 +82,12 @@ def _against(found: Mapping[str, Any], width: int) -> list[RenderableType]:
 
 
 def _resolved(found: Mapping[str, Any]) -> str:
-    if found["difference"] is None:
-        return ""
-    points = f"{100 * found['difference']:+.2f} points"
-    if found["p_holm"] is None:
+    low, high = (100 * bound for bound in found["difference_ci95"])
+    points = f"{100 * found['difference']:+.2f} points ({low:+.2f} to {high:+.2f})"
+    if found["p_value"] is None:
         return f" The accuracy differs by {points}, of one seed, which resolves nothing."
-    p = "p < 0.001" if found["p_holm"] < 0.001 else f"p = {found['p_holm']:.3f}"
-    return f" The accuracy differs by {points}, {p} (Holm, over all pairs of families)."
+    p = "p < 0.001" if found["p_value"] < 0.001 else f"p = {found['p_value']:.3f}"
+    return f" The accuracy differs by {points}, {p}."
 
 
 def _classes(found: Mapping[str, Any], width: int) -> list[RenderableType]:
