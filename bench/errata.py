@@ -14,7 +14,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class Tested:
+class Examined:
     """A family's final with what its models said."""
 
     final: Final
@@ -24,8 +24,8 @@ class Tested:
 def document(
     dataset: str,
     class_names: Sequence[str],
-    tested: Sequence[Tested],
-    pair: tuple[Tested, Tested] | None,
+    tested: Sequence[Examined],
+    pair: tuple[Examined, Examined] | None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The document of `bench mistakes --json`; images are numbered as in the test set, from 0.
@@ -67,7 +67,7 @@ def _named(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {**row, "name": names[row["label"]], **said}
 
 
-def _against(one: Tested, other: Tested, class_names: Sequence[str]) -> dict[str, Any]:
+def _against(one: Examined, other: Examined, class_names: Sequence[str]) -> dict[str, Any]:
     compared = statistics.compare(one.answers.correct, other.answers.correct)
     found = against(one.answers, other.answers, len(class_names))
     models = (len(one.final.seeds), len(other.final.seeds))

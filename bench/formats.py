@@ -70,7 +70,7 @@ def caption(board: Board) -> str:
     tested = "test_accuracy" in board.columns and board.at is None
     what = "mean over seeds, 95 % intervals" if tested else "95 % intervals"
     tuned = any(row.get("reference") for row in board.rows)
-    gain = "; gain of tuning: against the family's reference, same seeds, same look" if tuned else ""
+    gain = "; tuning: error reduction against the family's reference, same seeds, same look" if tuned else ""
     return f"{board.dataset}: {what}{against}{gain}"
 
 
@@ -106,13 +106,18 @@ def columns_of(board: Board) -> dict[str, Callable[[Row], str]]:
             "search": lambda row: duration(row["search_seconds"]),
             "parameters": lambda row: f"{row['params']:,}" if row["params"] else "",
         }
+    tuned = any(row["reference"] for row in board.rows)
+
+    def errors(row: Row) -> str:
+        return f"{row['errors']:.1f}"
+
     return {
         "rank": _rank,
         "family": _family,
         "test accuracy, %": lambda row: _interval(row["test_accuracy"], row["ci95"]),
-        "errors": lambda row: f"{row['errors']:.1f}",
+        **({} if tuned else {"errors": errors}),
         "error reduction, %": _reduction,
-        **({"gain of tuning, %": _gain} if any(row["reference"] for row in board.rows) else {}),
+        **({"tuning, %": _gain, "errors": errors} if tuned else {}),
         "looks": lambda row: str(row["test_looks"]),
         "trials": lambda row: trials_cell(row) + ("" if row["equal_budget"] else " *"),
         "search": lambda row: duration(row["search_seconds"]),
@@ -167,7 +172,7 @@ def _gain(row: Row) -> str:
     reference = row["reference"]
     if reference is None:
         return ""
-    return "0, the reference won" if reference["is_winner"] else _reduction(reference)
+    return "reference won" if reference["is_winner"] else _reduction(reference)
 
 
 def trials_cell(row: Row) -> str:

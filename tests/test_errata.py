@@ -1,7 +1,10 @@
 """`bench mistakes`: its document, what is printed of it, the gallery, and what it leaves in the ledger."""
 
 import json
+import shutil
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +15,10 @@ from rich.console import Console
 
 from bench import cli, results
 from bench.data.sealed import sealed_in
-from bench.errata import Tested, document
+from bench.errata import Examined, document
 from bench.errors import SealError, ShapeError
 from bench.files import sha256
 from bench.holdout import gallery, ledger
-from bench.holdout.seal import ensure
 from bench.records import Final
 from bench.terminal.mistakes import draw
 from tests.test_disagreement import CLASSES, drawn, said
@@ -26,13 +28,13 @@ GOLDEN = Path(__file__).parent / "golden"
 NAMES = ["zero", "one", "two", "three"]
 
 
-def tested(answers):
+def examined(answers):
     final = replace(
         FINAL, id=f"id-{answers.name}", family=answers.name, study=f"digits-{answers.name}",
         seeds=tuple(range(len(answers.correct))), errors=float((~answers.correct).sum(axis=1).mean()),
         test_accuracy=float(answers.correct.mean()),
     )  # fmt: skip
-    return Tested(final, answers)
+    return Examined(final, answers)
 
 
 def made(seeds=5, names=("cnn", "mlp"), class_names=NAMES):
@@ -41,7 +43,7 @@ def made(seeds=5, names=("cnn", "mlp"), class_names=NAMES):
     errors[:6], other_errors[:6] = 1.0, 1.0  # no family gets these right, and both are sure
     other_errors[100:130:2], errors[200:206:2] = 1.0, 1.0
     other_errors[labels == 2] += 0.04
-    one, other = (tested(drawn(name, rates, seeds, labels, seed))
+    one, other = (examined(drawn(name, rates, seeds, labels, seed))
                   for seed, (name, rates) in enumerate(zip(names, (errors, other_errors), strict=True)))  # fmt: skip
     return document("digits", class_names, [one, other], (one, other), ["A note."])
 
@@ -63,7 +65,7 @@ def test_the_document_is_json_and_names_the_classes():
 
 
 def test_one_family_alone_is_compared_with_nobody():
-    alone = tested(said([0, 1, 3, 3, 0, 1]))
+    alone = examined(said([0, 1, 3, 3, 0, 1]))
     found = document("digits", NAMES, [alone], None)
     assert (found["against"], len(found["unsolved"])) == (None, 1)
     assert "every model of the family is wrong" in render(found, 80)
@@ -98,19 +100,12 @@ def test_hostile_names_are_text(width):
 
 
 def test_nothing_missed_is_said():
-    found = document("digits", NAMES, [tested(said([0, 1, 2, 3, 0, 1]))], None)
+    found = document("digits", NAMES, [examined(said([0, 1, 2, 3, 0, 1]))], None)
     assert "No family gets right: none" in render(found, 80)
     assert "Likely label errors: none" in render(found, 80)
 
 
 # --- from the command line, on sealed digits
-
-
-@pytest.fixture(scope="module")
-def sealed_home(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    ensure(home, "digits", None, lambda line: None)
-    return home
 
 
 def store_final(home, family, predicted, labels, checksum, keep_labels=True):
@@ -136,11 +131,10 @@ def store_final(home, family, predicted, labels, checksum, keep_labels=True):
 
 
 @pytest.fixture
-def home(sealed_home, tmp_path):
+def home(digits, tmp_path):
     """Sealed digits with finals of cnn and mlp; a kind of mistake each."""
-    import shutil
-
-    home = shutil.copytree(sealed_home, tmp_path / "home")
+    home = tmp_path / "home"
+    shutil.copytree(digits.folder, home / "cache" / digits.folder.name)
     (sealed,) = sealed_in(home)
     with np.load(sealed.test_path) as test:
         labels = test["y"].astype(np.int32)
@@ -232,8 +226,6 @@ def test_without_a_final_the_next_command_is_named(tmp_path, capsys):
 
 
 def test_without_the_sealed_images_there_is_no_gallery_and_labels_have_no_names(home, capsys, tmp_path):
-    import shutil
-
     shutil.rmtree(home / "cache")
     assert run(capsys, home)[0] == 0
     code, _, err = run(capsys, home, "-o", tmp_path / "x.png")
@@ -259,9 +251,6 @@ def test_a_final_that_kept_no_labels_is_left_out_by_name(home, capsys):
 
 
 def test_it_loads_no_framework(home):
-    import subprocess
-    import sys
-
     code = (
         "import sys; from bench.cli import main\n"
         "main(sys.argv[1:])\n"

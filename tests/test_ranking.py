@@ -117,7 +117,7 @@ def test_finals_of_the_notebook_are_no_rows_and_no_baseline():
 def test_warnings_of_the_data_and_unequal_budgets_stand_below():
     notes = board(MLP, replace(CNN, trials=20, warnings=("3 images stand in both train and test.",))).notes
     assert "3 images stand in both train and test." in notes
-    assert any("unequal budgets" in note for note in notes)
+    assert any("Unequal budgets" in note for note in notes)
 
 
 def test_the_json_rows_keep_the_contract():

@@ -18,7 +18,7 @@ from bench.errors import InputError, RecordError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from bench.commands.parser import Parser
     from bench.data.sealed import Sealed
-    from bench.errata import Tested
+    from bench.errata import Examined
     from bench.records import Final
 
 MOST_DRAWN = 24  # pictures a section
@@ -93,17 +93,17 @@ def _document(options: argparse.Namespace, dataset: str) -> tuple[dict[str, Any]
     return errata.document(dataset, class_names, tested, pair, notes), sealed
 
 
-def _tested(home: Path, final: Final, name: str) -> Tested | None:
+def _tested(home: Path, final: Final, name: str) -> Examined | None:
     """None where the final's predictions have no labels beside them."""
     from bench import results
     from bench.disagreement import Answers
-    from bench.errata import Tested
+    from bench.errata import Examined
 
     stored = results.read_predictions(home, final)
-    return None if stored.labels is None else Tested(final, Answers(name, stored.probabilities, stored.labels))
+    return None if stored.labels is None else Examined(final, Answers(name, stored.probabilities, stored.labels))
 
 
-def _pair(named: list[str], tested: list[Tested], dataset: str) -> tuple[Tested, Tested] | None:
+def _pair(named: list[str], tested: list[Examined], dataset: str) -> tuple[Examined, Examined] | None:
     """Those that are named; else the most accurate family against mlp, or against the next where it is mlp."""
     from bench.ranking import DEFAULT_BASELINE
 

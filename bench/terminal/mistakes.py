@@ -27,7 +27,7 @@ def draw(document: Document, width: int) -> RenderableType:
     head = Text(one_line(document["dataset"]), "bold")
     head.append(f"  {document['test_images']:,} test images; models: {one_line(listed)}", "not bold")
     sure = f"{100 * document['sure']:.0f} %"
-    whose = "the family" if len(families) == 1 else "any family"
+    whose = "the family" if len(families) == 1 else "every family"
     parts: list[RenderableType] = [
         head,
         Text(),

@@ -28,7 +28,7 @@ def leaderboard_table(board: Board, width: int) -> RenderableType:
     shown = _fitting(cells, width)
     table = _table()
     for heading in shown:
-        left = heading in ("family", "error reduction, %", "gain of tuning, %")
+        left = heading in ("family", "error reduction, %", "tuning, %")
         table.add_column(heading, no_wrap=True, justify="left" if left else "right")
     for index in range(len(board.rows)):
         first = board.rows[index]["rank"] == 1
