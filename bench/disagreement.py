@@ -54,7 +54,8 @@ class Answers:
     @property
     def predicted(self) -> Labels:
         """Shape (seeds, images)."""
-        return self.probabilities.argmax(axis=2)
+        best: Labels = self.probabilities.argmax(axis=2)
+        return best
 
     @property
     def correct(self) -> statistics.Correct:
@@ -257,7 +258,8 @@ def _images(
         image for image in range(len(labels)) if _least(models, others, int(right[image] + other_right[image])) <= ALPHA
     ]
     p_values = [fisher(int(right[image]), models, int(other_right[image]), others) for image in asked]
-    better, worse = [], []
+    better: list[ImageChange] = []
+    worse: list[ImageChange] = []
     for image, q_value in zip(asked, false_discovery(p_values), strict=True):
         if q_value <= ALPHA:
             change = ImageChange(image, int(labels[image]), int(right[image]), int(other_right[image]), q_value)

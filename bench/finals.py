@@ -199,7 +199,7 @@ def _freeze(
         model_sha256=tuple(map(sha256, models[:seeds])),
         samples=used.samples,
         device_seconds=used.device_seconds,
-        reference_run=reference and references.frozen(reference, winners[0], beside, models[seeds:]),
+        reference_run=references.frozen(reference, winners[0], beside, models[seeds:]) if reference else None,
     )
 
 

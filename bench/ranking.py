@@ -91,10 +91,10 @@ def leaderboard(
         }
         for final in ordered
     ]
-    names = _names(ordered)
+    called = _names(ordered)
     notes += _notes(ordered, against, comparisons, looks)
-    notes += [gap_note(names[final.id], gaps[final.id]) for final in ordered if gaps and gaps[final.id].implausible]
-    notes += budget_notes(ordered, names)
+    notes += [gap_note(called[final.id], gaps[final.id]) for final in ordered if gaps and gaps[final.id].implausible]
+    notes += budget_notes(ordered, called)
     return Board(dataset, against.family if against else None, tuple(shown), tuple(notes))
 
 

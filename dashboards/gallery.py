@@ -51,8 +51,8 @@ def gallery(title: str, sections: Sequence[Section]) -> bytes:
                 box = (left + margin, bottom + margin, SIDE - 2 * margin, SIDE - 2 * margin)
                 axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
                 picture = section.pictures[place]
-                grey = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0} if picture.shape[2] < 3 else {}
-                axes.imshow(picture[:, :, 0] if grey else picture[:, :, :3], **grey)
+                grey = picture.shape[2] < 3
+                axes.imshow(picture[:, :, 0] if grey else picture[:, :, :3], cmap="gray", vmin=0.0, vmax=1.0)
                 axes.set_axis_off()
                 text = f"{_short(first)}\n{_short(second)}"
                 figure.text((left + SIDE / 2) / width, bottom / height, text, ha="center", va="top", fontsize=8)
