@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,9 @@ def gallery(title: str, sections: Sequence[Section]) -> bytes:
                 text = f"{_short(first)}\n{_short(second)}"
                 figure.text((left + SIDE / 2) / width, bottom / height, text, ha="center", va="top", fontsize=8)
             top -= count * (SIDE + CAPTION)
-        return png(figure)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a letter that the font lacks is drawn as a box
+            return png(figure)
 
 
 def _text(figure: Figure, text: str, at: float, size: int, weight: str) -> None:

@@ -72,6 +72,23 @@ def test_the_leaderboard_says_what_the_predictions_say(home):
     assert row["errors"] == pytest.approx((~correct).sum(axis=1).mean())
 
 
+def test_the_board_after_the_whole_budget_is_the_search_as_it_stands(home, first):
+    (row,) = document(home, "leaderboard", "--dataset", "digits", "--at", "5")["rows"]
+    assert (row["trials"], row["trial"], row["val_accuracy"]) == (
+        5, first["best"]["number"], first["best"]["val_accuracy"],
+    )  # fmt: skip
+    trials = document(home, "trials", "mlp", "--dataset", "digits")["rows"]
+    assert row["device_seconds"] == pytest.approx(sum(sum(trial["seconds"].values()) for trial in trials))
+    (manifest,) = home.glob("results/digits/mlp/*/manifest.json")
+    frozen = json.loads(manifest.read_text())
+    assert (frozen["samples"], frozen["device_seconds"]) == (row["samples"], pytest.approx(row["device_seconds"]))
+    assert (row["test_accuracy"] is not None) == (frozen["trial"] == row["trial"])
+    early = document(home, "leaderboard", "--dataset", "digits", "--at", "1")["rows"]
+    assert all(entry["trials"] == 1 for entry in early)
+    (curve,) = document(home, "leaderboard", "--dataset", "digits", "--curves")["curves"]
+    assert curve["points"][-1]["val_accuracy"] == first["best"]["val_accuracy"]
+
+
 def test_the_manifest_was_written_before_the_predictions_and_its_hash_is_in_the_ledger(home):
     (manifest,) = home.glob("results/digits/mlp/*/manifest.json")
     assert manifest.stat().st_mtime_ns < manifest.with_name("predictions.npz").stat().st_mtime_ns

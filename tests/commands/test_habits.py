@@ -48,6 +48,12 @@ def alone(tmp_path, monkeypatch):
         (["search", "cnn", "--tri", "5"], "no option --tri."),  # no abbreviations: scripts rely on the contract
         (["search", "cnn", "--seed", "x"], "--seed: must be a whole number, not 'x'"),
         (["leaderboard", "cnn"], "there is no place for 'cnn'"),
+        (
+            ["leaderboard", "--at", "40x"],
+            "--at: is written like 20 for trials, or 40s, 10m, 1h for device time, not '40x'",
+        ),
+        (["leaderboard", "--at", "20", "--curves"], "--curves: not allowed with argument --at"),
+        (["mistakes", "cnn"], "compares two families, or takes no name; not cnn"),
         (["leaderboard", "--csv", "--json"], "--json: not allowed with argument --csv"),
         (["leaderboard", "a\x1b[31m"], "there is no place for 'a\\x1b[31m'"),
         (["leaderboard", "--\x1b[31m"], "there is no option -- [31m"),
@@ -85,6 +91,9 @@ def test_names_may_stand_on_both_sides_of_an_option(line, expected):
         ("studies rm digits-mlp --yes", 2),
         ("leaderboard --dataset digits", 0),
         ("leaderboard --dataset digits --validation", 0),
+        ("leaderboard --dataset digits --at 5", 0),
+        ("leaderboard --dataset digits --curves", 0),
+        ("mistakes --dataset digits", 3),
         ("trials mlp --dataset digits", 3),
         ("show mlp --dataset digits", 3),
         ("fsck", 2),

@@ -159,6 +159,50 @@ def test_models_that_the_manifest_does_not_name_open_nothing(tmp_path, sealed, m
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
 
 
+def reference_run(models):
+    return {
+        "trial": 0, "config": dict(FAMILY.reference), "val_accuracy": 0.5, "parameters": 100, "is_winner": False,
+        "model_sha256": [sha256(model) for model in models],
+    }  # fmt: skip
+
+
+def test_the_reference_is_tested_in_the_same_look(tmp_path, sealed, models):
+    ours, theirs = list(models), list(reversed(models))
+    manifest = replace(
+        MANIFEST, data_checksum=sealed.checksum, config=FAMILY.reference, model_sha256=tuple(map(sha256, ours)),
+        reference_run=reference_run(theirs),
+    )  # fmt: skip
+    digest = results.write_manifest(tmp_path, manifest)
+    folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
+    final = exam.sit(tmp_path, folder, digest, sealed, [*ours, *theirs], FAMILY.source, time.time())
+    stored = results.read_predictions(tmp_path, final)
+    np.testing.assert_array_equal(stored.reference_probabilities, stored.probabilities[::-1])
+    np.testing.assert_array_equal(stored.reference_correct, stored.correct[::-1])
+    assert final.reference["test_accuracy"] == pytest.approx(final.test_accuracy)
+    assert final.reference["difference"] == pytest.approx(0.0)
+    (look,) = ledger.read(tmp_path)
+    assert (look["event"], look["seeds"], look["with_reference"]) == ("look", 2, True)
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 1
+
+
+def test_a_reference_that_is_not_what_was_frozen_opens_nothing(tmp_path, sealed, models):
+    run = reference_run(models)
+    for wrong, said in (
+        ({**run, "model_sha256": run["model_sha256"][:1]}, "names 1 models for 2 seeds, and 2 came"),
+        ({**run, "model_sha256": run["model_sha256"][::-1]}, "is not the model that was frozen"),
+        ({**run, "model_sha256": run["model_sha256"][:1] * 2}, "is not the model that was frozen"),
+    ):
+        manifest = replace(
+            MANIFEST, data_checksum=sealed.checksum, config=FAMILY.reference, model_sha256=tuple(map(sha256, models)),
+            reference_run=wrong,
+        )  # fmt: skip
+        digest = results.write_manifest(tmp_path, manifest)
+        folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
+        with pytest.raises(SealError, match=said):
+            exam.sit(tmp_path, folder, digest, sealed, [*models, *models], FAMILY.source, time.time())
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
+
+
 def test_size_and_latency_are_measured_once_the_result_is_stored(tmp_path, sealed, models):
     _, folder = sit(tmp_path, sealed, models)
     found = json.loads((folder / "serving.json").read_text())
