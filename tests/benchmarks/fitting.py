@@ -104,11 +104,11 @@ class Fitting:
         if not (recipe.warm_up or recipe.cooldown):
             return make_optimizer(recipe)
         steps = math.ceil(len(self.x) / recipe.batch_size)
-        rate: Any = _trapezoid(recipe, begun * steps, epochs * steps)
+        rate: Any = trapezoid(recipe, begun * steps, epochs * steps)
         return make_optimizer(replace(recipe, learning_rate=rate))
 
 
-def _trapezoid(recipe: Recipe, first: int, total: int) -> Any:
+def trapezoid(recipe: Recipe, first: int, total: int) -> Any:
     """The recipe's learning rate as Keras takes one that changes: a schedule over `total` steps, begun at `first`."""
     import keras
 

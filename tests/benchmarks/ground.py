@@ -33,6 +33,7 @@ class Task:
         tuned: as an expert would write it, and not as the documentation teaches it.
         fixed: parameters that are not searched, as `--set` has them.
         configs: train these, in this order and to their ends, and search nothing.
+        longest: the most epochs that the space allows.
         epochs_in_all: where a search is ended by what it trained.
     """
 
@@ -45,11 +46,13 @@ class Task:
     tuned: bool = False
     fixed: Mapping[str, Value] = field(default_factory=dict)
     configs: Sequence[Config] | None = None
+    longest: int = 1
     epochs_in_all: int = 120
 
     @classmethod
-    def read(cls) -> Task:
-        return cls(**json.loads(sys.argv[1]))
+    def of(cls, text: str) -> Task:
+        """The task that `to_json` wrote."""
+        return cls(**json.loads(text))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

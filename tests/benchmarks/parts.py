@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from sides import Ran, Setting, fixing, rival, same, search, tool
+from sides import Ran, Setting, fixing, hold_equal, rival, search, tool
 from turns import Row, Spread, compared, order
 
 from bench.engines.proposer import OptunaProposer
@@ -60,10 +60,9 @@ def equal_work(setting: Setting, say: Say) -> list[Row]:
             sides["plain"] = partial(rival, "with_optuna", plain)
         say(f"equal work: {trials} configurations of {family}, {epochs} epochs each")
         found = run_in_turn(setting, sides, say)
+        hold_equal(configs, [ran for runs in found.values() for ran in runs])
         for name, precision in precisions.items():
             ours: list[Ran] = found[f"bench, {name}"]
-            for ran in ours:
-                same(ran.trials, configs)
             for variant in setting.variants:
                 theirs: list[Ran] = found["plain" if variant == "plain" else f"tuned, {name}"]
                 rows.append(

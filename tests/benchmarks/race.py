@@ -16,6 +16,7 @@ from parts import Say
 from sides import Ran, Setting, fixing, rival, search
 from turns import Row, Spread, compared, order
 
+from bench.engines.assembly import longest_epochs
 from bench.engines.fixed import Run, run_all
 from bench.engines.interface import seed_of
 from bench.family import load
@@ -32,7 +33,9 @@ FAMILY = "cnn"
 def to_best(setting: Setting, say: Say) -> list[Row]:
     trials = setting.trials or (6 if setting.short else 50)
     fixed: dict[str, Any] = {"epochs": setting.epochs} if setting.epochs else {}
-    task = setting.task(FAMILY, trials=trials, fixed=fixed, epochs_in_all=12 if setting.short else 120)
+    longest = int(longest_epochs(setting.family(FAMILY, fixed)))
+    in_all = 12 if setting.short else 120
+    task = setting.task(FAMILY, trials=trials, fixed=fixed, longest=longest, epochs_in_all=in_all)
     sides: dict[str, Callable[[int], Ran]] = {
         "bench": lambda seed: search(setting, FAMILY, "--trials", str(trials), "--seed", str(seed), *fixing(fixed))
     }
@@ -78,8 +81,8 @@ def _rows(
             Spread.of([100 * one for one in others]),
             Spread.of(quality),
             QUALITY,
-            "ratio stands for the difference in points",
-            at_least=True,
+            "ours less theirs, in points",
+            difference=True,
         ),
     ]
 

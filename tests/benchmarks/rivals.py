@@ -5,9 +5,10 @@
 Parts: equal-work (the same configurations, no pruning), to-best (seconds until the rival's best is reached), loop (the
 training loop against a bare one), workers (one against two), flops (matrix products against training); all where none
 is named. Needs the extra `benchmarks`. Sides take turns A B B A; both read the same sealed training and validation
-images, which nothing else is measured on; seconds are those of whole commands, imports included. The parts take hours
-on MNIST, and want a machine with nothing else to do. `--short` runs each side once on the built-in digits, with few
-trials: that shows that all of it works, and its ratios mean little.
+images, and train on processors, whether or not there are GPUs; seconds are those of whole commands, imports included.
+Rivals stand in `with_*.py`, each as its own documentation teaches it (plain) and as an expert would write it (tuned).
+The parts take hours on MNIST, and want a machine with nothing else to do. `--short` runs each side once on the built-in
+digits, with few trials: that shows that all of it works, and its ratios mean little.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sides import Setting
 from turns import Row, Spread, machine
 
 from bench.holdout.seal import ensure
-from bench.study import measured_precision
+from bench.inquiry import measured_precision
 from bench.workers.devices import places
 from bench.workers.pool import Place, Pool
 
@@ -105,7 +106,7 @@ def table(rows: list[Row], title: str) -> Table:
         found.add_column(heading, justify="right")
     found.add_column("note")
     for row in rows:
-        limit = "" if row.limit is None else f"{row.limit}{' at least' if row.at_least else ''}"
+        limit = "" if row.limit is None else f"{row.limit}{' at least' if row.difference else ''}"
         ratio = "not reached" if row.ratio is None else shown(row.ratio)
         found.add_row(
             row.part, row.what, shown(row.ours, row.unit), shown(row.theirs, row.unit), ratio, limit, row.note

@@ -83,7 +83,8 @@ class Ran:
 
 def environment() -> dict[str, str]:
     path = [str(HERE), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **quiet}
 
 
 def search(setting: Setting, family: str, *arguments: str) -> Ran:
@@ -91,7 +92,7 @@ def search(setting: Setting, family: str, *arguments: str) -> Ran:
     home = setting.scratch / f"home-{time.monotonic_ns()}"
     shutil.copytree(setting.sealed.folder, home / "cache" / setting.sealed.folder.name)
     command = [sys.executable, "-m", "bench", "search", family, "--dataset", setting.dataset, "--home", str(home)]
-    command += ["--no-final", "-q", "--json", *arguments]
+    command += ["--gpus", "none", "--no-final", "-q", "--json", *arguments]
     if setting.data_dir is not None:
         command += ["--data-dir", str(setting.data_dir)]
     began, clock = time.time(), time.monotonic()
@@ -139,8 +140,15 @@ def fixing(fixed: Mapping[str, Value]) -> list[str]:
     return [part for name, value in fixed.items() for part in ("--set", f"{name}={value}")]
 
 
-def same(ours: Sequence[Trial], theirs: Sequence[Config]) -> None:
-    """Hold what bench trained against what the rival was given."""
-    for trial, config in zip(ours, theirs, strict=True):
-        if dict(trial.params) != dict(config):
-            raise SystemExit(f"The sides did not train the same: bench {dict(trial.params)}, the rival {dict(config)}")
+def trained(ran: Ran) -> list[Config]:
+    """The configurations that a side trained, in the order of their numbers."""
+    if ran.trials:
+        return [dict(trial.params) for trial in ran.trials]
+    return [line["params"] for line in ran.lines if "trial" in line]
+
+
+def hold_equal(asked: Sequence[Config], runs: Sequence[Ran]) -> None:
+    """Hold what each run trained against what all were to train."""
+    for ran in runs:
+        if trained(ran) != list(asked):
+            raise SystemExit(f"The sides did not train the same: {trained(ran)} where {list(asked)} was asked for.")

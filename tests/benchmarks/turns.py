@@ -46,9 +46,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: two sides, the ratio of theirs medians or the median of its ratios, and what is allowed.
+    """One line of the table: two sides, the ratio of ours to theirs turn by turn, and the most that it may be.
 
-    A ratio is None where it was not reached: more than half of its turns came to no end.
+    The ratio is None where half of the turns or more came to no end. Where `difference` is set it is ours less theirs,
+    and the limit is the least that it may be.
     """
 
     part: str
@@ -59,7 +60,7 @@ class Row:
     ratio: Spread | None
     limit: float | None = None
     note: str = ""
-    at_least: bool = False  # the limit is a lower one
+    difference: bool = False
 
     @property
     def kept(self) -> bool | None:
@@ -68,7 +69,7 @@ class Row:
             return None
         if self.ratio is None:
             return False
-        return self.ratio.median >= self.limit if self.at_least else self.ratio.median <= self.limit
+        return self.ratio.median >= self.limit if self.difference else self.ratio.median <= self.limit
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "kept": self.kept}

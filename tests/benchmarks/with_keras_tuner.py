@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 import tempfile
 from typing import Any
 
@@ -17,7 +18,6 @@ from fitting import Fitting, as_float, start_keras
 from ground import Task, Voice
 from keras_tuner.errors import FatalError
 
-from bench.engines.assembly import longest_epochs
 from bench.space import Choice, Config, Domain, Fixed, Float, SearchSpace, When
 
 
@@ -49,7 +49,7 @@ def _register(found: keras_tuner.HyperParameters, name: str, domain: Domain) -> 
 
 
 def main() -> None:
-    task = Task.read()
+    task = Task.of(sys.argv[1])
     voice = Voice(task.began)
     start_keras(task.precision)
     import keras
@@ -57,7 +57,7 @@ def main() -> None:
     arrays = task.open()
     fitting = Fitting(task, as_float(arrays), arrays.classes)
     family = task.searched()
-    longest = int(longest_epochs(family))
+    longest = task.longest
     searched = family.space
     space = searched if isinstance(searched.domains["epochs"], Fixed) else searched.override({"epochs": longest})
     numbers = itertools.count()

@@ -109,7 +109,7 @@ LOOPS = {"guide": by_guide, "tuned": by_hand, "bench": by_bench}
 
 
 def main() -> None:
-    task = Task.read()
+    task = Task.of(sys.argv[1])
     voice = Voice(task.began)
     start_keras(task.precision, threads=1)
     import keras

@@ -6,6 +6,8 @@ Tuned, it takes the value from `fit`'s history where the example evaluates once 
 
 from __future__ import annotations
 
+import sys
+
 import optuna
 from fitting import Fitting, as_float, start_keras
 from ground import Task, Voice, suggested
@@ -13,7 +15,7 @@ from optuna_integration import KerasPruningCallback
 
 
 def main() -> None:
-    task = Task.read()
+    task = Task.of(sys.argv[1])
     voice = Voice(task.began)
     start_keras(task.precision)
     arrays = task.open()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from typing import Any
 
@@ -29,8 +30,6 @@ from ground import Task, Voice, suggested
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
-
-from bench.engines.assembly import longest_epochs
 
 AT_A_TIME = 2
 
@@ -69,7 +68,7 @@ class Listener(tune.Callback):  # type: ignore[misc]
 
 
 def main() -> None:
-    task = Task.read()
+    task = Task.of(sys.argv[1])
     voice = Voice(task.began)
     arrays = task.open()
     family = task.searched()
@@ -96,7 +95,7 @@ def main() -> None:
                 metric="val_accuracy",
                 mode="max",
                 search_alg=OptunaSearch(space, metric="val_accuracy", mode="max", seed=task.seed),
-                scheduler=ASHAScheduler(max_t=int(longest_epochs(family)), grace_period=1),
+                scheduler=ASHAScheduler(max_t=task.longest, grace_period=1),
                 num_samples=task.trials,
                 max_concurrent_trials=AT_A_TIME,
                 reuse_actors=True,
