@@ -79,7 +79,7 @@ class Voice:
     def __init__(self, began: float) -> None:
         self._began = began
         sys.stdout.flush()
-        self._out = os.fdopen(os.dup(1), "w", buffering=1)
+        self._out = os.dup(1)  # no file object, for Ray pickles what it is given
         os.dup2(2, 1)
 
     def seconds(self) -> float:
@@ -87,7 +87,7 @@ class Voice:
 
     def say(self, **found: Any) -> float:
         seconds = self.seconds()
-        print(json.dumps({"seconds": round(seconds, 3), **found}), file=self._out, flush=True)
+        os.write(self._out, (json.dumps({"seconds": round(seconds, 3), **found}) + "\n").encode())
         return seconds
 
 

@@ -26,15 +26,15 @@ from bench.workers.pool import Pool
 LIMITS = {"optuna": 0.20, "keras-tuner": 0.25, "ray": 0.35}
 NAMES = {"optuna": "Optuna + fit", "keras-tuner": "KerasTuner Hyperband", "ray": "Ray Tune ASHA"}
 QUALITY = -0.1  # points of validation accuracy that a winner may lack
-SEEDS = 3
 FAMILY = "cnn"
 
 
 def to_best(setting: Setting, say: Say) -> list[Row]:
-    trials = setting.trials or (6 if setting.short else 50)
-    fixed: dict[str, Any] = {"epochs": setting.epochs} if setting.epochs else {}
+    trials = setting.trials or (4 if setting.short else 50)
+    epochs = setting.epochs or (3 if setting.short else None)
+    fixed: dict[str, Any] = {"epochs": epochs} if epochs else {}
     longest = int(longest_epochs(setting.family(FAMILY, fixed)))
-    in_all = 12 if setting.short else 120
+    in_all = 9 if setting.short else 120
     task = setting.task(FAMILY, trials=trials, fixed=fixed, longest=longest, epochs_in_all=in_all)
     sides: dict[str, Callable[[int], Ran]] = {
         "bench": lambda seed: search(setting, FAMILY, "--trials", str(trials), "--seed", str(seed), *fixing(fixed))
@@ -56,12 +56,28 @@ def to_best(setting: Setting, say: Say) -> list[Row]:
     rows = []
     for side in list(sides)[1:]:
         name, variant = side.split(", ")
-        rows += _rows(NAMES[name], variant, LIMITS[name], found["bench"], found[side], fresh["bench"], fresh[side])
+        rows += _rows(
+            NAMES[name],
+            variant,
+            LIMITS[name],
+            found["bench"],
+            found[side],
+            fresh["bench"],
+            fresh[side],
+            setting.fresh_seeds,
+        )
     return rows
 
 
 def _rows(
-    name: str, variant: str, limit: float, ours: list[Ran], theirs: list[Ran], fresh: list[float], others: list[float]
+    name: str,
+    variant: str,
+    limit: float,
+    ours: list[Ran],
+    theirs: list[Ran],
+    fresh: list[float],
+    others: list[float],
+    count: int,
 ) -> list[Row]:
     """Seconds to the rival's best, and what the winners are worth on seeds that neither has seen."""
     reached = [our.reached(their.best["val_accuracy"]) for our, their in zip(ours, theirs, strict=True)]
@@ -75,13 +91,13 @@ def _rows(
         compared("to-best", what, reached, seconds, limit, note),
         Row(
             "to-best",
-            f"{FAMILY}, winner's validation accuracy over {SEEDS} fresh seeds, {name}, {variant}",
+            f"{FAMILY}, winner's validation accuracy over fresh seeds, {name}, {variant}",
             "%",
             Spread.of([100 * one for one in fresh]),
             Spread.of([100 * one for one in others]),
             Spread.of(quality),
             QUALITY,
-            "ours less theirs, in points",
+            f"ours less theirs, in points; {count} seeds a winner",
             difference=True,
         ),
     ]
@@ -93,7 +109,7 @@ def confirmed(setting: Setting, found: Mapping[str, list[Ran]]) -> dict[str, lis
     All are trained by the same trainer in the same precision; the same winner found twice is trained once.
     """
     winners = {str(ran.best["params"]): ran.best["params"] for side in found.values() for ran in side}
-    seeds = [seed_of(setting.seed, number, "fresh") for number in range(SEEDS)]
+    seeds = [seed_of(setting.seed, number, "fresh") for number in range(setting.fresh_seeds)]
     runs = [
         Run(params, seed, number, 0)
         for number, (params, seed) in enumerate((params, seed) for params in winners.values() for seed in seeds)
@@ -101,7 +117,7 @@ def confirmed(setting: Setting, found: Mapping[str, list[Ran]]) -> dict[str, lis
     with Pool(places(setting.workers, [], 1), setting.sealed.folder, [], setting.scratch / "logs") as pool:
         done = run_all(runs, load(FAMILY).source, setting.precision, pool, lambda event: None) or []
     values = {
-        key: statistics.mean(trial.val_accuracy or 0.0 for trial in done[k * SEEDS : (k + 1) * SEEDS])
+        key: statistics.mean(trial.val_accuracy or 0.0 for trial in done[k * len(seeds) : (k + 1) * len(seeds)])
         for k, key in enumerate(winners)
     }
     return {side: [values[str(ran.best["params"])] for ran in all_of_it] for side, all_of_it in found.items()}

@@ -52,6 +52,11 @@ class Setting:
     trials: int | None = None
     epochs: int | None = None
 
+    @property
+    def fresh_seeds(self) -> int:
+        """Over how many of them a winner is looked at again."""
+        return 1 if self.short else 3
+
     def family(self, name: str, fixed: Mapping[str, Value]) -> Family:
         family = load(name)
         return family.overridden(family.space.override(fixed)) if fixed else family

@@ -41,7 +41,9 @@ def hyperparameters(space: SearchSpace) -> keras_tuner.HyperParameters:
 
 
 def _register(found: keras_tuner.HyperParameters, name: str, domain: Domain) -> None:
-    if isinstance(domain, Choice):
+    if isinstance(domain, Choice) and set(map(type, domain.options)) == {bool}:
+        found.Boolean(name)  # a choice would make integers of them
+    elif isinstance(domain, Choice):
         found.Choice(name, list(domain.options))
     else:
         register = found.Float if isinstance(domain, Float) else found.Int

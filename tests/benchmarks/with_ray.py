@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import tempfile
+from functools import partial
 from typing import Any
 
 os.environ |= {
@@ -30,6 +31,8 @@ from ground import Task, Voice, suggested
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
+
+from bench.space import SearchSpace
 
 AT_A_TIME = 2
 
@@ -54,6 +57,11 @@ class Training(tune.Trainable):  # type: ignore[misc]
         return {"val_accuracy": float(history.history["val_accuracy"][-1]), "done": self.begun >= self.epochs}
 
 
+def walked(space: SearchSpace, trial: optuna.Trial) -> dict[str, Any]:
+    """A configuration, with the trial's number; OptunaSearch calls this, and pickles it."""
+    return {**space.walk(suggested(trial)), "number": trial.number}
+
+
 class Listener(tune.Callback):  # type: ignore[misc]
     """Says what each epoch gave; `ends` are the seconds of each trial's last one."""
 
@@ -73,10 +81,6 @@ def main() -> None:
     arrays = task.open()
     family = task.searched()
 
-    def space(trial: optuna.Trial) -> dict[str, Any]:
-        walked = family.space.walk(suggested(trial))
-        return {**walked, "number": trial.number}
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # A short path, for Ray adds to it, and the path of a Unix socket ends at 107 characters.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
@@ -88,19 +92,27 @@ def main() -> None:
             _temp_dir=folder,
         )
         listener = Listener(voice)
+        searcher = OptunaSearch(partial(walked, family.space), metric="val_accuracy", mode="max", seed=task.seed)
         trainable = tune.with_parameters(Training, task=task, images=as_float(arrays), classes=arrays.classes)
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),
             tune_config=tune.TuneConfig(
                 metric="val_accuracy",
                 mode="max",
-                search_alg=OptunaSearch(space, metric="val_accuracy", mode="max", seed=task.seed),
+                search_alg=searcher,
                 scheduler=ASHAScheduler(max_t=task.longest, grace_period=1),
                 num_samples=task.trials,
                 max_concurrent_trials=AT_A_TIME,
                 reuse_actors=True,
             ),
-            run_config=tune.RunConfig(name="rival", storage_path=f"{folder}/tune", callbacks=[listener], verbose=0),
+            run_config=tune.RunConfig(
+                name="rival",
+                storage_path=f"{folder}/tune",
+                # What is wanted is the configuration; a model saved at the end of every trial would only cost.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[listener],
+                verbose=0,
+            ),
         )
         results = tuner.fit()
         if results.num_errors:
