@@ -65,6 +65,11 @@ class Task:
         family = load(self.family)
         return family.overridden(family.space.override(self.fixed)) if self.fixed else family
 
+    def known(self) -> list[Config]:
+        """What an expert would try first: the reference configuration, if the rival is tuned."""
+        reference = self.searched().reference
+        return [dict(reference)] if self.tuned and reference else []
+
     def seed_for(self, number: int) -> int:
         """What bench would train trial `number` with."""
         return seed_of(self.seed, number, "train")

@@ -55,49 +55,31 @@ def to_best(setting: Setting, say: Say) -> list[Row]:
     fresh = confirmed(setting, found)
     rows = []
     for side in list(sides)[1:]:
-        name, variant = side.split(", ")
-        rows += _rows(
-            NAMES[name],
-            variant,
-            LIMITS[name],
-            found["bench"],
-            found[side],
-            fresh["bench"],
-            fresh[side],
-            setting.fresh_seeds,
-        )
+        rows += _rows(side, found["bench"], found[side], fresh["bench"], fresh[side])
     return rows
 
 
-def _rows(
-    name: str,
-    variant: str,
-    limit: float,
-    ours: list[Ran],
-    theirs: list[Ran],
-    fresh: list[float],
-    others: list[float],
-    count: int,
-) -> list[Row]:
+def _rows(side: str, ours: list[Ran], theirs: list[Ran], fresh: list[float], others: list[float]) -> list[Row]:
     """Seconds to the rival's best, and what the winners are worth on seeds that neither has seen."""
+    name, variant = side.split(", ")
     reached = [our.reached(their.best["val_accuracy"]) for our, their in zip(ours, theirs, strict=True)]
     times = sum(seconds < float("inf") for seconds in reached)
     bests = [", ".join(f"{ran.best['val_accuracy']:.2%}" for ran in side) for side in (ours, theirs)]
     note = f"reached in {times} of {len(reached)} turns; bests {bests[0]}, theirs {bests[1]}"
     seconds = [ran.best["seconds"] for ran in theirs]
-    what = f"{FAMILY}, seconds to the best of {name}, {variant}"
+    what = f"{FAMILY}, seconds to the best of {NAMES[name]}, {variant}"
     quality = [100 * (our - other) for our, other in zip(fresh, others, strict=True)]
     return [
-        compared("to-best", what, reached, seconds, limit, note),
+        compared("to-best", what, reached, seconds, LIMITS[name], note),
         Row(
             "to-best",
-            f"{FAMILY}, winner's validation accuracy over fresh seeds, {name}, {variant}",
+            f"{FAMILY}, winner's validation accuracy over fresh seeds, {NAMES[name]}, {variant}",
             "%",
             Spread.of([100 * one for one in fresh]),
             Spread.of([100 * one for one in others]),
             Spread.of(quality),
             QUALITY,
-            f"ours less theirs, in points; {count} seeds a winner",
+            "ours less theirs, in points",
             difference=True,
         ),
     ]

@@ -131,7 +131,8 @@ def main() -> None:
         for part in options.parts or PARTS:
             rows += PARTS[part](setting, say)
     versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
-    title = f"{options.dataset}, seed {options.seed}; {on['cores']} cores of {on['processor']}; {versions}"
+    where = f"{on['cores']} cores of {on['processor']}, load before it {on['load before']:.1f}"
+    title = f"{options.dataset}, seed {options.seed}; {where}; {versions}"
     Console(width=None if sys.stdout.isatty() else 160).print(table(rows, title))
     document = {
         "schema": 1,

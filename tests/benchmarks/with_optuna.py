@@ -1,7 +1,8 @@
 """Optuna with Keras's `fit`, its pruning callback and its median pruner, in one process.
 
 Follows Optuna's own example, optuna-examples/keras/keras_integration.py, but that it selects on validation images.
-Tuned, it takes the value from `fit`'s history where the example evaluates once more, and see `fitting`.
+Tuned, it takes the value from `fit`'s history where the example evaluates once more, and begins with the reference
+configuration, as bench does; for the rest see `fitting`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> None:
         sampler=optuna.samplers.TPESampler(seed=task.seed),
         pruner=optuna.pruners.NopPruner() if task.configs is not None else optuna.pruners.MedianPruner(),
     )
-    for config in task.configs or ():
+    for config in task.known() if task.configs is None else task.configs:
         study.enqueue_trial(dict(config))
     study.optimize(objective, n_trials=task.trials if task.configs is None else len(task.configs), callbacks=[ended])
     best = study.best_trial

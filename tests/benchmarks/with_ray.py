@@ -3,7 +3,8 @@
 Follows Ray's guides: the class API with `reset_config`, so that actors are used again; data through
 `tune.with_parameters`; a conditional space as a define-by-run function for OptunaSearch. One core and one thread an
 actor, for by default each would take all of them ("we set threads here to avoid contention", Ray's Keras example). No
-loggers, no dashboard, and actors at the priority of any other process. See `fitting` for what tuned adds.
+loggers, no dashboard, and actors at the priority of any other process. Tuned, it begins with the reference
+configuration, as bench does; for the rest see `fitting`.
 """
 
 from __future__ import annotations
@@ -92,7 +93,13 @@ def main() -> None:
             _temp_dir=folder,
         )
         listener = Listener(voice)
-        searcher = OptunaSearch(partial(walked, family.space), metric="val_accuracy", mode="max", seed=task.seed)
+        searcher = OptunaSearch(
+            partial(walked, family.space),
+            metric="val_accuracy",
+            mode="max",
+            points_to_evaluate=task.known() or None,
+            seed=task.seed,
+        )
         trainable = tune.with_parameters(Training, task=task, images=as_float(arrays), classes=arrays.classes)
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),
