@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,14 +118,17 @@ def make_validation_board(home: Path, storage: str | None, dataset: str) -> Boar
     from bench.store import Store
     from bench.study import outcome
 
-    store = Store(home, storage, make=False)
     images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
     studies = []
-    for name, settings in store.studies().items():
-        if settings.get("purpose", WINNER) != WINNER:
-            continue
-        found = outcome(store, name)
-        if settings.get("dataset") != dataset or found.best is None or settings["data_checksum"] not in images:
+    with closing(Store(home, storage, make=False)) as store:
+        winners = [
+            (name, settings)
+            for name, settings in store.studies().items()
+            if settings.get("purpose", WINNER) == WINNER and settings.get("dataset") == dataset
+        ]
+        outcomes = [outcome(store, name) for name, _ in winners]
+    for (name, settings), found in zip(winners, outcomes, strict=True):
+        if found.best is None or settings["data_checksum"] not in images:
             continue
         studies.append(
             {
