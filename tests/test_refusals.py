@@ -1,6 +1,9 @@
 """What a PostgreSQL server refuses is one sentence with the way out, at the command line, and shows no password."""
 
+import os
 import re
+import subprocess
+import sys
 
 import psycopg
 import pytest
@@ -71,7 +74,11 @@ def test_who_may_only_read_reads_and_is_told_why_nothing_can_be_written(bench, t
         assert re.search(r"permission denied .*may write", error), error
 
 
-def test_who_may_only_read_is_told_so_where_nothing_is_there_yet(bench, reader):
-    code, _, error = bench(reader, *SEARCH)
-    assert code == 2
-    assert re.search(r"permission denied .*may write", error), error
+def test_who_may_only_read_is_told_so_where_nothing_is_there_yet(tmp_path, reader):
+    """In a process of its own: Optuna leaves the connection open with which it could not make its tables."""
+    command = [sys.executable, "-m", "bench", *SEARCH, "--quiet", "--home", str(tmp_path)]
+    environment = {**os.environ, "BENCH_STORAGE": reader}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert run.returncode == 2
+    assert re.search(r"permission denied .*may write", run.stderr), run.stderr
+    assert READER not in run.stderr and run.stderr.count("\n") == 1
