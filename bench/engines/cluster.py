@@ -15,6 +15,7 @@ from typing import Any
 
 from bench import frozen
 from bench.engines.parcels import Shelf
+from bench.engines.watch import watched
 from bench.errors import UsageError
 from bench.options import Resources
 from bench.workers import orphans
@@ -78,10 +79,9 @@ def connected(asked: Resources, places: Sequence[Place]) -> Iterator[Cluster]:
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         try:
-            if asked.ray_address is None:
-                yield _start(places, scratch)
-            else:
-                yield _join(asked, scratch)
+            found = _start(places, scratch) if asked.ray_address is None else _join(asked, scratch)
+            with watched(asked.ray_address, ray.get_runtime_context().gcs_address):
+                yield found
         finally:
             ray.shutdown()
 

@@ -38,14 +38,14 @@ class Nodes:
 
     def __init__(self, folder):
         self.address = f"127.0.0.1:{free_port()}"
-        self._folder = folder
+        self.folder = folder
         self._started = []
 
     def start(self, *resources, **environment):
         first = not self._started
         place = ["--head", "--port", self.address.partition(":")[2]] if first else ["--address", self.address]
-        options = ["--include-dashboard=false", "--temp-dir", self._folder, "--disable-usage-stats"] if first else []
-        log = (Path(self._folder) / f"node-{len(self._started)}.log").open("wb")
+        options = ["--include-dashboard=false", "--temp-dir", self.folder, "--disable-usage-stats"] if first else []
+        log = (Path(self.folder) / f"node-{len(self._started)}.log").open("wb")
         process = subprocess.Popen(
             [*RAY, "start", *place, *options, "--node-ip-address", "127.0.0.1", "--object-store-memory", "80000000",
              "--block", *resources],
@@ -131,6 +131,31 @@ def test_a_search_over_three_nodes_survives_the_loss_of_one(nodes, tmp_path):
     assert {trial.state for trial in found} == {"complete"}
     assert [trial.attempts for trial in found].count(2) == 1  # what the dead node had in hand ran again elsewhere
     assert len({trial.worker for trial in found}) > 1
+
+
+def test_a_cluster_that_is_lost_ends_the_search_with_one_sentence_and_the_same_command_continues(nodes, tmp_path):
+    nodes.start("--num-cpus", "2")
+    process = start(tmp_path, nodes.address, "--trials", "5", "--gpus", "none", "--quiet")
+    wait_for(lambda: finished(tmp_path) and running(process, tmp_path) == 2)
+    before = finished(tmp_path)
+    nodes.stop()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1, said
+    (line,) = said.strip().splitlines()
+    assert f"The Ray cluster at {nodes.address} is gone" in line and "the same command continues" in line
+    assert finished(tmp_path) == before
+    fresh = Nodes(tempfile.mkdtemp(prefix="rc-", dir="/tmp"))
+    try:
+        fresh.start("--num-cpus", "2")
+        process = start(tmp_path, fresh.address, "--trials", "5", "--gpus", "none")
+        _, said = process.communicate(timeout=300)
+    finally:
+        fresh.stop()
+        shutil.rmtree(fresh.folder, ignore_errors=True)
+    assert process.returncode == 0, said
+    found = trials(tmp_path)
+    assert [trial.state for trial in found] == ["complete"] * 5
+    assert [found[trial.number] for trial in before] == before
 
 
 def test_a_pretend_gpu_is_shared_by_the_trials_that_ask_for_half_of_it(nodes, tmp_path):
