@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def asked(options: argparse.Namespace) -> Options:
     """The options that were typed, as the chain takes them."""
-    return Options(**{field.name: getattr(options, field.name) for field in fields(Options) if field.name in options})
+    given = {field.name: getattr(options, field.name) for field in fields(Options) if field.name in options}
+    address = options.origins.get("ray-address")
+    if address is not None and address.kind != "flag" and options.engine != "ray":
+        given["ray_address"] = None  # a place that serves every search says where the cluster is, not to search there
+    return Options(**given)
 
 
 def families_of(options: argparse.Namespace) -> list[Family]:

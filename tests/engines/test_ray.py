@@ -12,11 +12,13 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from bench import cli
+from bench.commands.running import asked
 from bench.engines.company import Alone
 from bench.engines.local import Plan
 from bench.engines.ray_driver import RayDriver
 from bench.errors import BenchError, SealError, StudyLocked
-from bench.options import Resources
+from bench.options import ENGINES, Resources
 from bench.records import Finished, Progressed, Reported, Started, WorkerChanged
 from bench.store import Store
 from bench.workers.orphans import VARIABLE
@@ -249,6 +251,37 @@ def test_workers_that_cannot_start_end_the_search_with_the_log(digits, faulty, t
         drive(digits, faulty, tmp_path, "none", folder=tmp_path / "no data here")
 
 
+FAULTY_START = """
+import os, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "bench.engines.station":
+            {fault}
+
+if b"default_worker.py" in open("/proc/self/cmdline", "rb").read():
+    sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("raise ImportError('no such library')", "no such library"), ("os._exit(7)", "a Ray actor")],
+    ids=["error", "death"],
+)
+def test_actors_that_die_at_import_end_the_search_with_one_sentence(tmp_path, fault, said):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(FAULTY_START.format(fault=fault))
+    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+    run = search(tmp_path / "home", "--trials", "3", "--quiet", check=False, PYTHONPATH=path)
+    assert run.returncode == 1
+    (line,) = run.stderr.strip().splitlines()
+    assert "Ray actors in a row ended before they said anything" in line and said in line
+    assert [trial.state for trial in trials(tmp_path / "home")] in ([], ["running"])
+
+
 @pytest.mark.slow
 def test_a_stop_pauses_what_runs_and_the_same_command_goes_on(tmp_path):
     process = start(tmp_path, "--trials", "8")
@@ -310,6 +343,31 @@ def test_no_cluster_at_the_address_is_said_at_once(tmp_path):
     assert "ray start --head" in run.stderr
     assert "Traceback" not in run.stderr
     assert trials(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "No Ray cluster answers at '127.0.0.1:1'"),
+        ("nowhere", "A Ray address (--ray-address, $BENCH_RAY_ADDRESS) is HOST:PORT, or auto, not 'nowhere'."),
+        ("ray://127.0.0.1:1", "is for Ray clients"),
+    ],
+)
+def test_the_address_may_stand_in_the_environment_and_is_checked_as_if_typed(tmp_path, address, said):
+    run = search(tmp_path, "--trials", "3", check=False, BENCH_RAY_ADDRESS=address)
+    assert run.returncode == 2
+    assert said in run.stderr.replace("\n", " ")
+    assert "Traceback" not in run.stderr
+    assert trials(tmp_path) == []
+
+
+def test_an_address_in_the_environment_is_left_alone_by_other_engines(monkeypatch):
+    monkeypatch.setenv("BENCH_RAY_ADDRESS", "10.0.0.1:6379")
+    of = {engine: asked(cli.parser().parse_args(["search", "mlp", "--engine", engine])) for engine in ENGINES}
+    assert {engine: options.ray_address for engine, options in of.items()} == {
+        "optuna": None, "keras-tuner": None, "ray": "10.0.0.1:6379",
+    }  # fmt: skip
 
 
 def test_an_address_is_for_the_ray_engine():
