@@ -72,7 +72,9 @@ def _verdict(row: Mapping[str, Any], document: Document) -> Text:
 
 
 def _notes(document: Document) -> list[str]:
+    on_ray = any(row["engine"] == "ray" for row in document["pairs"])
     return [
+        *(["The time of an engine ray begins with the start of its cluster, once a search."] if on_ray else []),
         f"The baseline is {document['baseline']}. Trials and time are means over seeds; as good after is the median of "
         "what it took to reach the best that the baseline of the same seed ended with.",
         f"Tested: {document['method']}. It holds for this data set, split and space.",

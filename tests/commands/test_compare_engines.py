@@ -170,3 +170,23 @@ def test_a_search_whose_trials_do_not_train_comes_to_an_end(tmp_path):
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["pairs"]
     assert row["complete"] == 1
+
+
+@pytest.mark.slow
+def test_pairs_of_every_engine_use_the_same_budget_and_are_compared(tmp_path):
+    pairs = ["optuna:random/none", "ray:tpe/asha", "keras-tuner:bayesian/asha", "keras-tuner:hyperband/none"]
+    only = ["--pairs", ",".join(pairs[1:]), "--range", "epochs=2:9", "--budget", "30"]
+    found = run(tmp_path, *only)
+    assert [row["pair"] for row in found["pairs"]] == pairs
+    with closing(Store(tmp_path)) as store:
+        settings = store.studies()
+        trials = {name: store.trials(name) for name in settings}
+    for row in found["pairs"]:
+        for study in row["studies"]:
+            assert settings[study]["engine"] == row["engine"] and settings[study]["purpose"] == "comparison"
+            assert charged(trials[study]) >= found["budget"]["samples"]
+            assert trials[study][0].params == trials[found["pairs"][0]["studies"][0]][0].params
+        assert row["trials"] > 1 and all(0.5 < best <= 1 for best in row["best"])
+        assert row["verdict"] in (None, "better", "worse", "no difference resolved")
+        assert len(row["against_samples"]) == len(row["against_seconds"]) == 80
+    assert run(tmp_path, *only)["pairs"] == found["pairs"], "nothing is left to do"
