@@ -37,7 +37,7 @@ def chosen() -> str:
         raise UsageError(f"{VARIABLE} must be one of {', '.join(NAMES)}, not {name!r}.{did_you_mean(name, NAMES)}")
     if find_spec(name) is None:
         if name == "jax":
-            raise MissingPackage(f"{VARIABLE}=jax needs the package jax: pip install 'bench[jax]', or pip install jax")
+            raise MissingPackage(f"{VARIABLE}=jax needs the package jax: pip install jax")
         other = f", or train with JAX, which is: {VARIABLE}=jax" if find_spec("jax") else ""
         raise MissingPackage(f"TensorFlow is not installed: pip install tensorflow{other}")
     return name
