@@ -1,5 +1,6 @@
 """Who runs when, and what is made of what was measured."""
 
+import json
 import math
 
 from turns import Spread, compared, machine, order
@@ -48,6 +49,7 @@ def test_one_turn_of_three_that_was_not_reached_leaves_a_median():
     row = compared("part", "what", [1.0, math.inf, 2.0], [2.0, 4.0, 2.0])
     assert row.ratio.median == 1.0
     assert row.kept is None
+    assert json.loads(json.dumps(row.to_json(), allow_nan=False))["ratio"]["high"] is None
 
 
 def test_the_machine_is_named_by_the_model_of_its_processor(tmp_path):

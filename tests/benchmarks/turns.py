@@ -72,7 +72,10 @@ class Row:
         return self.ratio.median >= self.limit if self.difference else self.ratio.median <= self.limit
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "kept": self.kept}
+        document = {**asdict(self), "kept": self.kept}
+        if self.ratio is not None and math.isinf(self.ratio.high):
+            document["ratio"]["high"] = None  # one turn came to no end, and JSON knows no infinity
+        return document
 
 
 def compared(
