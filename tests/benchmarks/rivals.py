@@ -51,7 +51,7 @@ def say(line: str) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all unless named")
-    parser.add_argument("--short", action="store_true", help="about two minutes, on digits")
+    parser.add_argument("--short", action="store_true", help="a few minutes, on digits")
     parser.add_argument("--dataset", help="digits or mnist (mnist; digits with --short)")
     parser.add_argument("--families", nargs="+", default=["mlp", "cnn"], choices=["mlp", "cnn"])
     parser.add_argument("--rivals", nargs="+", default=list(race.LIMITS), choices=list(race.LIMITS), help="in to-best")
