@@ -188,5 +188,5 @@ def test_pairs_of_every_engine_use_the_same_budget_and_are_compared(tmp_path):
             assert trials[study][0].params == trials[found["pairs"][0]["studies"][0]][0].params
         assert row["trials"] > 1 and all(0.5 < best <= 1 for best in row["best"])
         assert row["verdict"] in (None, "better", "worse", "no difference resolved")
-        assert len(row["against_samples"]) == len(row["against_seconds"]) == 80
+        assert len(row["against_samples"]) == 80
     assert run(tmp_path, *only)["pairs"] == found["pairs"], "nothing is left to do"
