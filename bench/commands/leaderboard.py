@@ -19,9 +19,9 @@ EXAMPLES = """
   bench leaderboard --dataset digits --baseline cnn
   bench leaderboard --markdown > README-part.md
   bench leaderboard --validation          without a look at any test set
-  bench leaderboard --at 20               as it would have been after 20 trials each
-  bench leaderboard --at 40s              after 40 seconds of device time each
-  bench leaderboard --curves              who led when, and where the families cross
+  bench leaderboard --at 20               as it was after 20 trials each
+  bench leaderboard --at 40s              after 40 s of device time each
+  bench leaderboard --curves              who led when, where they cross
 """
 
 

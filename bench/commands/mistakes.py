@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 MOST_DRAWN = 24  # pictures a section
 EXAMPLES = """
-  bench mistakes                          what no family gets right; likely label errors
-  bench mistakes cnn mlp                  what cnn fixes and newly breaks against mlp
+  bench mistakes                          what no family gets right
+  bench mistakes cnn mlp                  what cnn fixes and breaks against mlp
   bench mistakes --dataset digits -o mistakes.png
 """
 
