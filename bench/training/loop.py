@@ -249,6 +249,7 @@ class FitTrainer(Base):
                 optimizer=make_optimizer(recipe), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             )
         self._labels = labels_for(model, data.y, data.classes)
+        self._traced = False  # by this trainer, however far the run had come before
 
     def advance(self, to_samples: int, on_progress: Progress) -> float:
         target = min(steps_for(to_samples, self.recipe.batch_size), self.total_steps)
@@ -259,7 +260,8 @@ class FitTrainer(Base):
             began = time.perf_counter()
             loss = float(self.model.train_on_batch(x, self._labels[rows], return_dict=True)["loss"])
             seconds = time.perf_counter() - began
-            self.passed(self._step + 1, seconds, self._step > 0)
+            self.passed(self._step + 1, seconds, self._traced)
+            self._traced = True
             losses += loss
             if not math.isfinite(loss):
                 raise Diverged(f"The loss became {loss} by step {self._step}; lower the learning rate.")
