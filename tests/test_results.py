@@ -344,5 +344,5 @@ def test_of_two_studies_of_one_name_each_keeps_its_newest_final_and_its_weights(
     results.drop_models(tmp_path, "digits")
     assert [(folder / "model.keras").exists() for folder in folders] == [False, True, True]
     assert [final.id for final in results.newest(results.read_finals(tmp_path))] == ["b", "c"]
-    results.update_comparisons(tmp_path, "digits")
-    assert [set(pair.split()) for pair in results.read_comparisons(tmp_path, "digits")] == [{"b", "c"}]
+    duels.update(tmp_path, "digits")
+    assert [set(pair.split()) for pair in duels.read(tmp_path, "digits")] == [{"b", "c"}]
