@@ -138,7 +138,9 @@ class Station(tune.Trainable):  # type: ignore[misc]  # Ray carries no types
             for _, message in self._pool.poll(0.2):
                 if isinstance(message, Saved):
                     return
-                if isinstance(message, (Done, Lost)):
+                if isinstance(message, Lost):
+                    ray.actor.exit_actor()  # the trial is lost with its worker, and begins anew with another actor
+                if isinstance(message, Done):
                     raise BenchError(f"The state of trial {self._number} could not be saved: {message.detail}.")
 
     def load_checkpoint(self, checkpoint: str) -> None:

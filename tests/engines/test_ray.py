@@ -228,6 +228,14 @@ def test_a_trial_that_was_resumed_and_then_lost_has_every_rung_once(digits, faul
 
 
 @pytest.mark.slow
+def test_a_worker_that_dies_while_its_state_is_saved_costs_its_own_trial(digits, faulty, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_FAILPOINT", "files: before state.npz")
+    found, _ = drive(digits, faulty, tmp_path, *["none"] * 4, epochs=60, pruner="hyperband")
+    assert len(found) == 4
+    assert ("failed", "killed", 2) in {(trial.state, trial.reason, trial.attempts) for trial in found.values()}
+
+
+@pytest.mark.slow
 def test_whoever_lost_the_study_writes_nothing_more_of_what_ran(digits, faulty, tmp_path):
     lost, events = [], []
 
