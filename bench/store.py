@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from bench import failpoints
-from bench.errors import MissingPackage, RecordError, UsageError
+from bench import failpoints, servers
+from bench.errors import RecordError, UsageError
 from bench.leases import Leases, make_table
 from bench.patience import Patience, reported
 from bench.records import Trial
@@ -32,10 +32,6 @@ from bench.rows import ATTRIBUTE, NOTE, trial_of
 from bench.space import SearchSpace
 from bench.urls import shown, why, with_driver
 from bench.writer import Writer
-
-# A server that vanishes is noticed within a minute or so rather than within the hours that TCP grants.
-TO_A_SERVER = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
-SCHEMA_LOCK = 0x62656E6368  # any number, the same in every bench
 
 
 class Store:
@@ -70,12 +66,12 @@ class Store:
                         connection.execute("PRAGMA journal_mode=WAL")
                     connection.close()
                 driven = with_driver(url) if url else None
-                with _one_at_a_time(driven):
-                    self._storage = RDBStorage(driven or f"sqlite:///{path}", _arguments(driven))
+                with servers.one_at_a_time(driven):
+                    self._storage = RDBStorage(driven or f"sqlite:///{path}", servers.arguments(driven))
                     if make and self.folder is None:
                         make_table(self._storage.engine)
             except ModuleNotFoundError as error:
-                raise _missing(error) from None
+                raise servers.missing(error) from None
             except (sqlite3.DatabaseError, RuntimeError, SQLAlchemyError, ImportError) as error:
                 if url is None:
                     said = str(error).strip().rstrip(".")
@@ -250,7 +246,7 @@ def problem_of(home: Path, url: str | None = None) -> str | None:
     """Why the storage cannot be read and written, or None; leaves it as it is."""
     try:
         driven = with_driver(url) if url else None
-        engine = create_engine(driven or f"sqlite:///{home / 'bench.db'}", **_arguments(driven))
+        engine = create_engine(driven or f"sqlite:///{home / 'bench.db'}", **servers.arguments(driven))
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -258,39 +254,10 @@ def problem_of(home: Path, url: str | None = None) -> str | None:
             connection.rollback()
         engine.dispose()
     except ModuleNotFoundError as error:
-        return str(_missing(error))
+        return str(servers.missing(error))
     except (SQLAlchemyError, ImportError) as error:
         return f"{shown(url) if url else home / 'bench.db'} {why(error)}"
     return None
-
-
-def _arguments(url: str | None) -> dict[str, Any]:
-    """What the engine of a storage is made with."""
-    if url is None or url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 30}}
-    server = url.startswith("postgresql+psycopg:")
-    return {"pool_pre_ping": True, **({"connect_args": TO_A_SERVER} if server else {})}
-
-
-@contextlib.contextmanager
-def _one_at_a_time(url: str | None) -> Iterator[None]:
-    """Machines that make one server's schema at the same time race; the file lock holds them for one home only."""
-    if url is None or not url.startswith("postgresql"):
-        yield
-        return
-    engine = create_engine(url, **_arguments(url))
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
-            yield
-    finally:
-        engine.dispose()
-
-
-def _missing(error: ModuleNotFoundError) -> MissingPackage:
-    package = {"psycopg": "'psycopg[binary]'"}.get(error.name or "", error.name)
-    other = "" if error.name == "psycopg" else ", or postgresql:// in its URL, which takes psycopg 3"
-    return MissingPackage(f"This --storage needs {error.name}: python -m pip install {package}{other}")
 
 
 def _settings(study: str, attributes: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,11 +1,13 @@
 """A PostgreSQL server that goes away and comes back, and the URL of one."""
 
+import os
 import re
 import sys
 
 import pytest
 from postgresql import PASSWORD
 
+from bench.engines import cluster
 from bench.errors import BenchError, Interrupted, UsageError
 from bench.patience import Patience
 from bench.store import Store, problem_of
@@ -69,3 +71,14 @@ def test_a_wrong_password_is_not_shown(tmp_path, server, url):
     with pytest.raises(UsageError, match="password authentication failed") as caught:
         Store(tmp_path, wrong)
     assert "wrong-and-secret" not in str(caught.value)
+
+
+def test_a_password_of_the_environment_stays_with_the_storage_when_a_cluster_is_started(tmp_path, url, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    store = Store(tmp_path, url.replace(f":{PASSWORD}@", "@"))
+    with cluster._environment():
+        assert PASSWORD not in "".join(os.environ.values())
+        store._storage.engine.dispose()  # as when the server was away: it is connected to anew
+        assert store.names() == []
+    assert os.environ["PGPASSWORD"] == PASSWORD
+    store.close()

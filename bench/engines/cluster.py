@@ -253,7 +253,8 @@ def _environment() -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(ENVIRONMENT)
     os.environ[orphans.VARIABLE] = orphans.new_tag()
-    os.environ.pop("BENCH_STORAGE", None)
+    for name in orphans.SECRET:
+        os.environ.pop(name, None)
     try:
         yield
     finally:

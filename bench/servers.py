@@ -1,0 +1,50 @@
+"""Database servers: how they are connected to, and what is said where their driver is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+
+from bench.errors import MissingPackage
+
+# A server that vanishes is noticed within a minute or so rather than within the hours that TCP grants.
+TO_A_SERVER = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+SCHEMA_LOCK = 0x62656E6368  # any number, the same in every bench
+
+
+def arguments(url: str | None) -> dict[str, Any]:
+    """What the engine of a storage is made with."""
+    if url is None or url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 30}}
+    if not url.startswith("postgresql+psycopg:"):
+        return {"pool_pre_ping": True}
+    # Kept here, since what this process starts shall not find it in its environment; libpq looks there at each connect.
+    secret = {"password": os.environ["PGPASSWORD"]} if "PGPASSWORD" in os.environ else {}
+    return {"pool_pre_ping": True, "connect_args": {**TO_A_SERVER, **({} if make_url(url).password else secret)}}
+
+
+@contextlib.contextmanager
+def one_at_a_time(url: str | None) -> Iterator[None]:
+    """Machines that make one server's schema at the same time race; the file lock holds them for one home only."""
+    if url is None or not url.startswith("postgresql"):
+        yield
+        return
+    engine = create_engine(url, **arguments(url))
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+            yield
+    finally:
+        engine.dispose()
+
+
+def missing(error: ModuleNotFoundError) -> MissingPackage:
+    """The error that names the pip line for a driver."""
+    package = {"psycopg": "'psycopg[binary]'"}.get(error.name or "", error.name)
+    other = "" if error.name == "psycopg" else ", or postgresql:// in its URL, which takes psycopg 3"
+    return MissingPackage(f"This --storage needs {error.name}: python -m pip install {package}{other}")
