@@ -106,7 +106,9 @@ def test_a_trial_that_goes_on_from_a_better_one_says_so_and_is_counted_for_what_
     marks = list(range(12_000, nominal, 12_000))
     logs = tmp_path / "logs"
     logs.mkdir()
-    rests = SimpleNamespace(places=[Place(1)] * 2, folder=digits.folder, forbidden=(), logs=logs)
+    rests = SimpleNamespace(
+        places=[Place(1)] * 2, folder=digits.folder, forbidden=(), logs=logs, framework="tensorflow"
+    )
     store = Store(tmp_path)
     store.create("s", {"family": "mlp"})
     writer, events, proposer = store.writer("s", TRAINED), [], Pair()

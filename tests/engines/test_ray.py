@@ -51,7 +51,13 @@ def drive(digits, family, tmp_path, *faults, epochs=1, workers=1, folder=None, f
     configs = [{"fault": fault, "epochs": epochs} for fault in faults]
     logs = tmp_path / "logs"
     logs.mkdir(exist_ok=True)
-    rests = SimpleNamespace(places=[Place(1)] * workers, folder=folder or digits.folder, forbidden=forbidden, logs=logs)
+    rests = SimpleNamespace(
+        places=[Place(1)] * workers,
+        folder=folder or digits.folder,
+        forbidden=forbidden,
+        logs=logs,
+        framework="tensorflow",
+    )
     during = plan.pop("during", lambda event: None)
     stop, company = plan.pop("stop", lambda: False), plan.pop("company", None)
     pruner, resources = plan.pop("pruner", "asha"), plan.pop("resources", Resources())
