@@ -42,7 +42,9 @@ def final_by_one(
     identity = final_id(found, seeds)
     here = any(stored.id == identity for stored in results.read_finals(home, dataset))
     mine = here or joined is None or joined.claim(FINAL, at_once=True)
-    done = store.noted(found.study, f"final {identity}")
+    # A home's own file, which is copied along with it, is shared with no other home.
+    shared = store.folder is None or store.folder.resolve() != home.resolve()
+    done = store.noted(found.study, f"final {identity}") if shared else None
     if not here and done and not _lost(done):
         say(f"The final of {found.study!r} was run by {done['by']}; its results are in {done['home']} there.")
         return None
@@ -52,7 +54,7 @@ def final_by_one(
         return None
     with contextlib.nullcontext() if joined is None or here else lock.hold(home, found.study):
         final = run()
-    if not done or not here:
+    if shared and (not done or not here):
         by = {
             "by": f"process {os.getpid()} on {socket.gethostname()}",
             "host": socket.gethostname(),

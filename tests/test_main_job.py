@@ -96,7 +96,7 @@ def test_the_manifest_was_written_before_the_predictions_and_its_hash_is_in_the_
 
     (look,) = map(json.loads, (home / "ledger.jsonl").read_text().splitlines())
     assert (look["event"], look["manifest_sha256"]) == ("look", sha256(manifest))
-    assert look["command"].startswith("bench search mlp --dataset digits")
+    assert look["command"].startswith("bench search mlp --trials 5 --dataset digits")
     frozen = json.loads(manifest.read_text())
     assert frozen["hardware"]["cores"] >= 1 and frozen["hardware"]["processor"]
     assert frozen["samples"] > 0 and frozen["device_seconds"] > 0
