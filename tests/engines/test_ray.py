@@ -20,6 +20,7 @@ from bench.engines.ray_driver import RayDriver
 from bench.errors import BenchError, SealError, StudyLocked
 from bench.options import ENGINES, Resources
 from bench.records import Finished, Progressed, Reported, Started, WorkerChanged
+from bench.space import Choice, Int, SearchSpace
 from bench.store import Store
 from bench.workers.orphans import VARIABLE
 from bench.workers.pool import Place
@@ -27,6 +28,9 @@ from tests.waiting import wait_for
 
 BENCH = [sys.executable, "-m", "bench"]
 QUICK = ["--dataset", "digits", "--workers", "2", "--no-final", "--engine", "ray", "--range", "epochs=5:12"]
+
+
+SPACE = SearchSpace({"fault": Choice("none", "long"), "epochs": Int(1, 100_000)})
 
 
 class Script:
@@ -68,7 +72,7 @@ def drive(digits, family, tmp_path, *faults, epochs=1, workers=1, folder=None, f
 
     driver = RayDriver(
         Plan(family, 0, "float32", digits.n_train, **{"target": len(configs), **plan}),
-        Script(*configs), pruner, None, rests, hear, stop, resources, None, company,
+        Script(*configs), pruner, SPACE, rests, hear, stop, resources, None, company,
     )  # fmt: skip
     driver.run(list(stored))
     return {e.trial.number: e.trial for e in events if isinstance(e, Finished)}, events

@@ -16,7 +16,9 @@ def test_a_trial_that_goes_on_has_the_time_that_is_left_of_its_limit(tmp_path):
     (tmp_path / PLACE).write_text(json.dumps({"samples": 100, "seconds": 60.0}))
     sent, submitted = [], []
     station = Station.__new__(Station)  # its `setup` needs a cluster
-    station._site = Site(tmp_path, Path("f.py"), (), tmp_path, Job(0, Path(), {}, 0, "float32"), 50.0, 10.0)
+    station._site = Site(
+        tmp_path, Path("f.py"), (), tmp_path, Job(0, Path(), {}, 0, "float32"), "tensorflow", 50.0, 10.0
+    )
     station._family, station._scratch = Path("f.py"), tmp_path / "scratch"
     station._scratch.mkdir()
     station._pool = SimpleNamespace(
