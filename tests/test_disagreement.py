@@ -141,6 +141,7 @@ def test_the_false_discovery_rate_is_statsmodels():
     assert false_discovery([]) == []
 
 
+@pytest.mark.slow
 def test_images_that_truly_changed_are_found_and_few_others_are():
     labels = np.arange(3_000) % CLASSES
     everyone = np.full(3_000, 0.03)
@@ -159,6 +160,7 @@ def test_images_that_truly_changed_are_found_and_few_others_are():
     assert np.mean(shares) <= ALPHA
 
 
+@pytest.mark.slow
 def test_two_equal_families_have_hardly_ever_an_image_that_is_told_apart():
     labels = np.arange(1_000) % CLASSES
     hard = np.random.default_rng(9).beta(0.05, 0.6, 1_000)  # most images are easy, some are a toss-up

@@ -98,6 +98,7 @@ def break_a_seal(home):
     one(home, "cache/*/seal.json").write_text("{")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "part", "gone"),
     [
