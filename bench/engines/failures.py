@@ -23,5 +23,7 @@ def why(trial: Any) -> tuple[Lost, BaseException | None]:
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = lines[0].rstrip(".:") if lines else "it ended"
+    if "creation task" in said:  # the error that ended it comes last, below the tracebacks
+        said = f"it could not start: {lines[-1]}"
     where = f" at {error.node_ip}" if isinstance(error, RayActorError) and getattr(error, "node_ip", None) else ""
     return Lost("killed", f"a Ray actor{where} was lost: {said}"), None

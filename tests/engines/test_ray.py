@@ -297,7 +297,7 @@ def test_actors_that_die_at_import_end_the_search_with_one_sentence(tmp_path, fa
     assert run.returncode == 1
     (line,) = run.stderr.strip().splitlines()
     assert "Ray actors in a row ended before they said anything" in line and said in line
-    assert [trial.state for trial in trials(tmp_path / "home")] in ([], ["running"])
+    assert {trial.state for trial in trials(tmp_path / "home")} <= {"running"}  # none has failed by it
 
 
 @pytest.mark.slow
