@@ -98,7 +98,7 @@ class Fitting:
         )
 
     def _optimizer(self, config: Config, epochs: int, begun: int) -> Any:
-        from bench.training.tensorflow import make_optimizer
+        from bench.training.loop import make_optimizer
 
         recipe = Recipe.of(config)
         if not (recipe.warm_up or recipe.cooldown):

@@ -29,7 +29,7 @@ def by_guide(task: Task, arrays: Arrays, config: Config) -> float:
     import tensorflow as tf
 
     from bench.training.interface import Recipe
-    from bench.training.tensorflow import make_optimizer
+    from bench.training.loop import make_optimizer
 
     x, y, val_x, val_y = as_float(arrays)
     recipe = Recipe.of(config)
@@ -63,7 +63,7 @@ def by_hand(task: Task, arrays: Arrays, config: Config) -> float:
     import tensorflow as tf
 
     from bench.training.interface import Recipe
-    from bench.training.tensorflow import make_optimizer
+    from bench.training.loop import make_optimizer
 
     x, y, val_x, val_y = as_float(arrays)
     recipe = Recipe.of(config)

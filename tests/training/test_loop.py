@@ -104,7 +104,8 @@ def test_a_run_that_is_left_and_gone_on_with_ends_as_one_that_was_not(family, tm
     goes_on.load_state(tmp_path / "state.npz")
     assert goes_on.samples == left.samples == 224
     goes_on.advance(576, lambda samples, loss: None)
-    assert goes_on.trace_seconds > goes_on.train_seconds > 0  # what took the longest was the first call
+    if keras.backend.backend() == "tensorflow":  # with JAX the program was there
+        assert goes_on.trace_seconds > goes_on.train_seconds > 0  # what took the longest was the first call
     assert goes_on.samples == whole.samples
     for one, other in zip(whole.model.weights, goes_on.model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
