@@ -11,7 +11,7 @@ from bench.training import backend
 from bench.training.interface import Data
 
 if backend.asked() != "jax":
-    pytest.skip("these run with KERAS_BACKEND=jax, as .ci/run does", allow_module_level=True)
+    pytest.skip("these run with KERAS_BACKEND=jax", allow_module_level=True)
 
 import jax
 import keras
