@@ -14,7 +14,7 @@ from bench.training import backend
 from bench.workers.pool import Place, Pool
 
 if backend.asked() != "jax":
-    pytest.skip("these run with KERAS_BACKEND=jax, as .ci/run does", allow_module_level=True)
+    pytest.skip("these run with KERAS_BACKEND=jax", allow_module_level=True)
 
 SEARCH = ("search", "mlp", "--dataset", "digits", "--trials", "4", "--seeds", "2", "--workers", "2")
 
