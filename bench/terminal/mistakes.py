@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bench.terminal.heat import count
+from bench.terminal.sections import section_table
 from bench.terminal.sparkline import cut, one_line
 
 MOST_IMAGES = 12  # lines of a table of images
@@ -54,7 +54,9 @@ def draw(document: Document, width: int) -> RenderableType:
 def _images(rows: Sequence[Mapping[str, Any]], models: int) -> list[RenderableType]:
     if not rows:
         return []
-    table = _table(("image", "right"), ("label", "left"), ("said", "left"), ("by models", "right"), ("sure %", "right"))
+    table = section_table(
+        ("image", "right"), ("label", "left"), ("said", "left"), ("by models", "right"), ("sure %", "right")
+    )
     for row in rows[:MOST_IMAGES]:
         by = f"{row['models']} of {models}"
         names = (Text(cut(row[name], LONGEST_NAME)) for name in ("name", "said_name"))
@@ -97,7 +99,7 @@ def _classes(found: Mapping[str, Any], width: int) -> list[RenderableType]:
         return []
     label = max(cell_len("class"), *(min(cell_len(one_line(row["name"])), LONGEST_NAME) for row in rows))
     wide = width >= label + 64
-    table = _table(
+    table = section_table(
         ("class", "left"), *([("images", "right"), ("errors", "right")] if wide else []), ("fixed", "right"),
         ("broken", "right"), ("points", "right"), ("", "left"),
     )  # fmt: skip
@@ -155,10 +157,3 @@ def _heading(title: str, what: str, rows: Sequence[object]) -> Text:
     text = Text(f"{title}: {len(rows) or 'none'}", "bold")
     text.append(f"  {what}", "not bold dim")
     return text
-
-
-def _table(*columns: tuple[str, Any]) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for heading, justify in columns:
-        table.add_column(heading, justify=justify)
-    return table

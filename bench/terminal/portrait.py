@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.formats import duration
 from bench.terminal.heat import count, heat
+from bench.terminal.sections import section_table
 from bench.terminal.sparkline import bar, height, one_line, percent, sparkline
 from bench.terminal.summary import short
 
@@ -103,7 +104,7 @@ class _Sections:
 
     def configuration(self) -> RenderableType:
         rows = self.document["configuration"]
-        table = _table(("parameter", "left"), ("value", "right"), ("searched", "left"))
+        table = section_table(("parameter", "left"), ("value", "right"), ("searched", "left"))
         for row in rows:
             value = Text(one_line(short(row["value"])), "bold" if row["edge"] else "")
             if row["edge"]:
@@ -149,7 +150,7 @@ class _Sections:
         if not rows:
             return Group(_heading("Errors by class"), Text("Not known.", "dim"))
         rows.sort(key=lambda row: (-row["rate"], row["label"]))
-        table = _table(
+        table = section_table(
             ("class", "left"), ("images", "right"), ("errors", "right"), ("error %", "right"), ("95 %", "left")
         )
         for row in rows[:MOST_ROWS]:
@@ -192,7 +193,7 @@ class _Sections:
         return Group(*parts)
 
     def _accuracies(self, points: Sequence[Mapping[str, Any]]) -> RenderableType:
-        table = _table(("samples", "right"), ("epochs", "right"), ("validation", "right"), ("", "left"))
+        table = section_table(("samples", "right"), ("epochs", "right"), ("validation", "right"), ("", "left"))
         room = min(self.width - 40, LONGEST_BAR)
         heights = [height(point["val_accuracy"]) for point in points]
         for point, high in zip(points, heights, strict=True):
@@ -207,7 +208,7 @@ class _Sections:
 
         logs = [[math.log10(max(loss, 1e-9)) for _, loss in curve["samples_and_loss"]] for curve in curves]
         every = [value for values in logs for value in values]
-        table = _table(("retraining", "left"), ("loss", "right"), ("", "left"), ("", "right"))
+        table = section_table(("retraining", "left"), ("loss", "right"), ("", "left"), ("", "right"))
         room = min(self.width - 40, LONGEST_BAR)
         for place, (curve, values) in enumerate(zip(curves, logs, strict=True), 1):
             if values:
@@ -238,13 +239,13 @@ class _Sections:
         whole = found["worker_seconds"]
         workers = f"{found['workers']} worker{'s' if found['workers'] > 1 else ''}"
         what = f"{duration(whole)} of {workers} in {duration(found['wall_seconds'])} of search"
-        table = _table(("phase", "left"), ("seconds", "right"), ("share", "right"), ("", "left"))
+        table = section_table(("phase", "left"), ("seconds", "right"), ("share", "right"), ("", "left"))
         room = min(self.width - 32, LONGEST_BAR)
         for name, seconds in found["phases"].items():
             share = seconds / whole if whole else 0.0
             done, _ = bar(share, room, ascii_only=self.ascii_only)
             table.add_row(name, f"{seconds:,.1f}", f"{100 * share:.0f} %", Text(done, "cyan"))
-        states = _table(("trials", "left"), ("count", "right"), ("seconds", "right"), ("share", "right"))
+        states = section_table(("trials", "left"), ("count", "right"), ("seconds", "right"), ("share", "right"))
         for name, state in found["states"].items():
             share = state["seconds"] / whole if whole else 0.0
             states.add_row(name, str(state["trials"]), f"{state['seconds']:,.1f}", f"{100 * share:.0f} %")
@@ -256,7 +257,9 @@ class _Sections:
         heading = _heading("Rungs", "ranks of those that went on, here and at their next judgement")
         if not self.document["rungs"]:
             return Group(heading, Text("No trial was judged before its end.", "dim"))
-        table = _table(("samples", "right"), ("trials", "right"), ("went on", "right"), ("rank correlation", "right"))
+        table = section_table(
+            ("samples", "right"), ("trials", "right"), ("went on", "right"), ("rank correlation", "right")
+        )
         for rung in self.document["rungs"]:
             found = rung["rank_correlation"]
             correlation = "" if found is None else f"{found:.2f}"
@@ -286,10 +289,3 @@ def _heading(title: str, what: str = "") -> Text:
     if what:
         text.append(f"  {one_line(what)}", "not bold dim")
     return text
-
-
-def _table(*columns: tuple[str, Any]) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for heading, justify in columns:
-        table.add_column(heading, justify=justify)
-    return table
