@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from bench.errors import MissingPackage
 
@@ -17,9 +19,9 @@ TO_A_SERVER = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interva
 SCHEMA_LOCK = 0x62656E6368  # any number, the same in every bench
 
 
-def arguments(url: str | None) -> dict[str, Any]:
+def arguments(url: str) -> dict[str, Any]:
     """What the engine of a storage is made with."""
-    if url is None or url.startswith("sqlite"):
+    if url.startswith("sqlite"):
         return {"connect_args": {"timeout": 30}}
     if not url.startswith("postgresql+psycopg:"):
         return {"pool_pre_ping": True}
@@ -28,19 +30,34 @@ def arguments(url: str | None) -> dict[str, Any]:
     return {"pool_pre_ping": True, "connect_args": {**TO_A_SERVER, **({} if make_url(url).password else secret)}}
 
 
+def file_of(url: URL) -> Path | None:
+    """The file that holds the database; None where a server does, or memory."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name.startswith((":", "file:")):
+        return None
+    return Path(name).absolute()
+
+
 @contextlib.contextmanager
-def one_at_a_time(url: str | None) -> Iterator[None]:
-    """Machines that make one server's schema at the same time race; the file lock holds them for one home only."""
-    if url is None or not url.startswith("postgresql"):
-        yield
-        return
-    engine = create_engine(url, **arguments(url))
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+def one_at_a_time(url: str) -> Iterator[None]:
+    """Held while a schema is made: processes that make one storage's at the same time race in its migrations.
+
+    A file's lock lies beside it, so that homes which name one file wait for each other.
+    """
+    file = file_of(make_url(url))
+    if file and os.access(file.parent, os.W_OK):
+        with FileLock(f"{file}.lock"):
             yield
-    finally:
-        engine.dispose()
+    elif url.startswith("postgresql"):
+        engine = create_engine(url, **arguments(url))
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+                yield
+        finally:
+            engine.dispose()
+    else:
+        yield
 
 
 def missing(error: ModuleNotFoundError) -> MissingPackage:

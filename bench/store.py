@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -58,35 +57,29 @@ class Store:
         if not make and url is None and not path.exists():
             self._storage = RDBStorage("sqlite://")  # in memory, and empty
             return
-        # Processes that create one SQLite schema at the same time race in its migrations.
-        with FileLock(home / "bench.db.lock") if home.is_dir() else contextlib.nullcontext():
-            try:
+        driven = _driven(home, url)
+        try:
+            with servers.one_at_a_time(driven):
                 if url is None:
                     with sqlite3.connect(path, timeout=30) as connection:
                         connection.execute("PRAGMA journal_mode=WAL")
                     connection.close()
-                driven = with_driver(url) if url else None
-                with servers.one_at_a_time(driven):
-                    self._storage = RDBStorage(driven or f"sqlite:///{path}", servers.arguments(driven))
-                    if make and self.folder is None:
-                        make_table(self._storage.engine)
-            except ModuleNotFoundError as error:
-                raise servers.missing(error) from None
-            except (sqlite3.DatabaseError, RuntimeError, SQLAlchemyError, ImportError) as error:
-                if url is None:
-                    said = str(error).strip().rstrip(".")
-                    raise RecordError(
-                        f"{path} cannot be used as a storage: {said}. Move it away or use --home."
-                    ) from error
-                raise UsageError(f"--storage {shown(url)} {why(error)}") from None
+                self._storage = RDBStorage(driven, servers.arguments(driven))
+                if make and self.folder is None:
+                    make_table(self._storage.engine)
+        except ModuleNotFoundError as error:
+            raise servers.missing(error) from None
+        except (sqlite3.DatabaseError, RuntimeError, SQLAlchemyError, ImportError) as error:
+            if url is None:
+                said = str(error).strip().rstrip(".")
+                raise RecordError(f"{path} cannot be used as a storage: {said}. Move it away or use --home.") from error
+            raise UsageError(f"--storage {shown(url)} {why(error)}") from None
 
     @property
     def folder(self) -> Path | None:
         """Where the file of the storage stands; None where it is no file."""
-        engine = self._storage.engine
-        if engine.dialect.name != "sqlite" or not engine.url.database or engine.url.database.startswith((":", "file:")):
-            return None
-        return Path(engine.url.database).absolute().parent
+        file = servers.file_of(self._storage.engine.url)
+        return file.parent if file else None
 
     def leases(self, study: str) -> Leases:
         """Who works on a study, and this process's part in it; to be closed."""
@@ -226,6 +219,10 @@ class Store:
         return Writer(self._storage, study, space, wait_for_room, patience or Patience(), shared)
 
 
+def _driven(home: Path, url: str | None) -> str:
+    return with_driver(url) if url else f"sqlite:///{home / 'bench.db'}"
+
+
 def _check_there(home: Path, url: str | None) -> None:
     """Before something is read, which would else be made: SQLite makes the file of any path.
 
@@ -235,18 +232,16 @@ def _check_there(home: Path, url: str | None) -> None:
     if home.exists() and not home.is_dir():
         raise UsageError(f"The home {home} is no folder. Give another with --home DIR.")
     with contextlib.suppress(ArgumentError):  # said where it is opened
-        parsed = make_url(url or "sqlite://")
-        file = parsed.database or ":memory:"
-        on_disk = parsed.get_backend_name() == "sqlite" and not file.startswith((":", "file:"))
-        if on_disk and not Path(file).exists():
+        file = servers.file_of(make_url(url or "sqlite://"))
+        if file and not file.exists():
             raise UsageError(f"There is no storage at {file}. `bench search` with the same --storage makes it.")
 
 
 def problem_of(home: Path, url: str | None = None) -> str | None:
     """Why the storage cannot be read and written, or None; leaves it as it is."""
     try:
-        driven = with_driver(url) if url else None
-        engine = create_engine(driven or f"sqlite:///{home / 'bench.db'}", **servers.arguments(driven))
+        driven = _driven(home, url)
+        engine = create_engine(driven, **servers.arguments(driven))
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")

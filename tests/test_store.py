@@ -39,6 +39,39 @@ def write(store, *events):
         writer(event)
 
 
+MAKES = """
+import sys
+from pathlib import Path
+from bench.store import Store
+print("ready", flush=True)
+sys.stdin.readline()
+Store(Path(sys.argv[1]), sys.argv[2]).close()
+"""
+
+
+def test_processes_of_several_homes_that_make_one_file_at_the_same_time_all_get_it(tmp_path):
+    """Without a lock one in two or so of these fails in Optuna's migrations."""
+    (tmp_path / "0").mkdir()
+    url = f"sqlite:///{tmp_path / '0' / 'bench.db'}"
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKES, str(tmp_path / str(number)), url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for maker in makers:
+        assert maker.stdout.readline() == "ready\n"
+    for maker in makers:
+        maker.stdin.write("go\n")
+        maker.stdin.flush()
+    assert [maker.communicate(timeout=100)[1] for maker in makers] == [""] * 4
+    assert [maker.returncode for maker in makers] == [0] * 4
+
+
 def test_a_finished_trial_reads_back_as_it_was(store):
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Reported(0, 1, 1000, 0.9), Finished(DONE))
     assert store.trials("digits-cnn") == [DONE]
