@@ -61,7 +61,7 @@ def parse(text: str) -> Statement:
     """Read a sentence.
 
     Raises:
-        UsageError: it has none of the known forms, which are listed.
+        UsageError: it has none of the known forms, which are listed, or names one family twice.
     """
     for kind, pattern in FORMS.values():
         found = re.fullmatch(rf"\s*{pattern}\.?\s*", text, re.IGNORECASE)
@@ -69,6 +69,8 @@ def parse(text: str) -> Statement:
             said = found.groupdict()
             percent = float(said.get("percent") or 50.0)
             other = (said["b"] or said["c"]).rstrip(".")
+            if said["a"] == other:
+                raise UsageError(f"{text!r} is about {other} alone; a sentence is about two families.")
             return Statement(kind, said["a"], other, percent / 100 if kind in ("at least", "reduces") else 0.0)
     raise UsageError(f"{text!r} is no sentence that can be checked. Forms: {'; '.join(FORMS)}.")
 
@@ -141,14 +143,15 @@ def _check_reduction(statement: Statement, found: _Found) -> tuple[Verdict, str]
     if statement.kind == "reduces":
         least, most = statement.amount - AROUND, statement.amount + AROUND
     verdict: Verdict = "not resolved"
-    if least <= low and high <= most:
+    # The interval is of one comparison, and may hold no reduction at all: better says that there is one, after Holm.
+    if found.better and least <= low and high <= most:
         verdict = "supported"
     elif high < least or low > most:
         verdict = "contradicted"
     asked = f"{_percent(least)} or more" if most == math.inf else f"{_percent(least)} to {_percent(most)}"
     return verdict, (
         f"{statement.a} makes {_percent(value)} fewer errors than {statement.b} ({_percent(low)} to {_percent(high)}); "
-        f"asked: {asked}."
+        f"asked: {asked}; {_p(found.p_holm)} after Holm."
     )
 
 

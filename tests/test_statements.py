@@ -1,6 +1,7 @@
 """Sentences about two families, against stored results."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from bench.cli import main
 from bench.errors import UsageError
 from bench.ranking import Duels
 from bench.statements import FORMS, Statement, judge, parse
-from tests.test_results import store
+from tests.test_results import FINAL, store
 
 
 def answers(seed, error, seeds=5, images=20_000):
@@ -67,6 +68,24 @@ def test_a_sentence_is_what_the_results_say(home, text, verdict):
     assert judged(home, text).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("text", "log_ratio", "bounds"),
+    [
+        ("cnn reduces the error of mlp by 3 %", -0.03, (-0.07, 0.015)),  # 'by -2 to 8 %' would hold no reduction too
+        ("cnn reduces the error of mlp by at least 1 %", -0.22, (-0.41, -0.03)),  # one comparison of many
+    ],
+)
+def test_no_reduction_is_supported_where_better_is_not_resolved(text, log_ratio, bounds):
+    cnn, mlp = (replace(FINAL, id=name, family=name) for name in ("cnn", "mlp"))
+    stored = {
+        "difference": 0.001, "ci95": (-0.0005, 0.0025), "log_ratio": log_ratio, "log_ratio_ci95": bounds,
+        "p_holm": 0.12, "p_equivalence_holm": 1.0,
+    }  # fmt: skip
+    for claim in ("cnn is better than mlp", text):
+        found = judge(parse(claim), cnn, mlp, Duels({"cnn mlp": stored}))
+        assert (found.verdict, "p = 0.120 after Holm" in found.why) == ("not resolved", True)
+
+
 def test_the_strongest_wording_that_holds_is_itself_supported(home):
     for text in ("cnn beats mlp", "mlp beats cnn", "mlp and cnn are equivalent", "one beats other"):
         strongest = judged(home, text).strongest
@@ -84,6 +103,12 @@ def test_every_form_that_is_listed_can_be_read():
 @pytest.mark.parametrize("text", ["cnn is nice", "", "cnn beats", "cnn reduces the error of mlp", "a beats b and c"])
 def test_another_sentence_is_refused_with_those_that_can_be_checked(text):
     with pytest.raises(UsageError, match=r"Forms: A is better than B; A halves the error of B; .*equivalent"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["mlp beats mlp", "mlp is equivalent to 'mlp'.", "mlp halves the error of mlp"])
+def test_a_sentence_about_one_family_is_refused(text):
+    with pytest.raises(UsageError, match="is about mlp alone; a sentence is about two families"):
         parse(text)
 
 
