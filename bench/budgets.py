@@ -111,7 +111,7 @@ def words(amount: float, unit: Unit) -> str:
     return f"{amount:.0f} s" if amount >= 10 or amount == round(amount) else f"{amount:.1f} s"
 
 
-def names(studies: Sequence[Searched | Final]) -> dict[str, str]:
+def names(studies: Sequence[Searched]) -> dict[str, str]:
     """Study -> its family, with engine or study where the family alone would not tell them apart."""
     short = {one.study: one.family if one.engine == "optuna" else f"{one.family} ({one.engine})" for one in studies}
     several = {name for name in short.values() if list(short.values()).count(name) > 1}

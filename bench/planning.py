@@ -79,18 +79,23 @@ def assumed(error: float) -> Components:
 
 
 def detectable(found: Components, seeds: int, images: int) -> float:
-    """The smallest difference of accuracies, as a fraction, that is resolved with so many seeds a family and images."""
+    """The smallest difference of accuracies, as a fraction, that is resolved with so many seeds a family and images.
+
+    It is never below one that shows on any image at all with a probability of POWER: families whose answers hardly ever
+    differ have hardly any variance, and another test set may yet part them.
+    """
     from scipy import optimize, special
 
+    least = 1 - (1 - POWER) ** (1 / images)
     value, df = _variance(found, seeds, images)
     if value == 0:
-        return 0.0
+        return least
     limit = t_quantile(df)
     if math.isinf(df) or df > 1e5:
         shift = limit + float(special.ndtri(POWER))
     else:
         shift = optimize.brentq(lambda nc: 1 - POWER - special.nctdtr(df, nc, limit), 0.0, 10 * limit + 10)
-    return float(shift * math.sqrt(value))
+    return max(least, float(shift * math.sqrt(value)))
 
 
 def _variance(found: Components, seeds: int, images: int) -> tuple[float, float]:
@@ -115,10 +120,17 @@ def images_for(found: Components, difference: float, seeds: int) -> int | None:
 
 
 def _fewest(enough: Callable[[int], bool], least: int, most: int) -> int | None:
-    """The smallest whole number that is enough, given that all above it are."""
-    if not enough(most):
-        return None
-    while least < most:
-        middle = (least + most) // 2
-        least, most = (least, middle) if enough(middle) else (middle + 1, most)
-    return least
+    """The first whole number that is enough.
+
+    More may be too many: where images no longer vary, what is left to estimate is how few seeds do. So it is looked for
+    from below, by doubling, and then between the last that was not enough and the first that was.
+    """
+    few, many = least - 1, least
+    while not enough(many):
+        if many == most:
+            return None
+        few, many = many, min(2 * many, most)
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if enough(middle) else (middle, many)
+    return many

@@ -89,7 +89,7 @@ def leaderboard(
         }
         for final in ordered
     ]
-    names = _names(ordered)
+    names = names_of(ordered)
     notes += _notes(ordered, against, duels)
     notes += certainty.notes(ordered, lambda a, b: duels.pair(a, b)[0], names)
     notes += seeds.notes(ordered, names)
@@ -111,6 +111,17 @@ def of_family(rows: Sequence[Final], name: str) -> Final | None:
     """The final that a family's name alone means: the newest of the optuna engine, else the newest."""
     named = [final for final in reversed(rows) if final.family == name]
     return next((final for final in named if final.engine == "optuna"), named[0] if named else None)
+
+
+def names_of(rows: Sequence[Final]) -> dict[str, str]:
+    """Final's id -> its family, with engine, study and the study's id as far as it takes them to tell rows apart."""
+    names = {row.id: row.family if row.engine == "optuna" else f"{row.family} ({row.engine})" for row in rows}
+    studies = {row.id: row.study for row in rows}
+    ids = {row.id: f"study {row.study_id[:8] if row.study_id else 'without an id'}" for row in rows}
+    for more in (studies, ids):
+        taken = list(names.values())
+        names = {key: f"{name} ({more[key]})" if taken.count(name) > 1 else name for key, name in names.items()}
+    return names
 
 
 class Duels:
@@ -185,7 +196,7 @@ def _row(
 
 def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels) -> list[str]:
     notes = []
-    names = _names(ordered)
+    names = names_of(ordered)
     groups = _unresolved(ordered, duels)
     for group in groups[:MOST_GROUPS]:
         *some, last = (names[identity] for identity in group)
@@ -231,17 +242,6 @@ def _unresolved(ordered: Sequence[Final], duels: Duels) -> list[list[str]]:
                     group.add(identity)
             groups.append(group)
     return [[identity for identity in ids if identity in group] for group in groups]
-
-
-def _names(rows: Sequence[Final]) -> dict[str, str]:
-    """Final's id -> its family, with engine, study and the study's id as far as it takes them to tell rows apart."""
-    names = {row.id: row.family if row.engine == "optuna" else f"{row.family} ({row.engine})" for row in rows}
-    studies = {row.id: row.study for row in rows}
-    ids = {row.id: f"study {row.study_id[:8] if row.study_id else 'without an id'}" for row in rows}
-    for more in (studies, ids):
-        taken = list(names.values())
-        names = {key: f"{name} ({more[key]})" if taken.count(name) > 1 else name for key, name in names.items()}
-    return names
 
 
 def validation_board(dataset: str, studies: Sequence[Mapping[str, Any]]) -> Board:

@@ -108,9 +108,10 @@ def test_nothing_missed_is_said():
 # --- from the command line, on sealed digits
 
 
-def store_final(home, family, predicted, labels, checksum, keep_labels=True):
+def store_final(home, family, predicted, labels, checksum, keep_labels=True, **changes):
     """A final as an exam would have written it, of models that give these answers."""
-    manifest = replace(MANIFEST, id=f"id-{family}", family=family, study=f"digits-{family}", data_checksum=checksum)
+    known = {"study": f"digits-{family}", **changes}
+    manifest = replace(MANIFEST, id=f"id-{family}", family=family, data_checksum=checksum, **known)
     digest = results.write_manifest(home, manifest)
     path = results.folder(home, "digits", family, manifest.id) / "predictions.npz"
     probabilities = np.full((*predicted.shape, 10), 0.002, np.float32)
@@ -121,7 +122,7 @@ def store_final(home, family, predicted, labels, checksum, keep_labels=True):
     final = Final(
         **{
             **{name: getattr(FINAL, name) for name in Final.__dataclass_fields__},
-            "id": manifest.id, "family": family, "study": manifest.study, "data_checksum": checksum,
+            **known, "id": manifest.id, "family": family, "data_checksum": checksum,
             "manifest_sha256": digest, "predictions_sha256": sha256(path), "seeds": tuple(range(len(correct))),
             "test_accuracy": float(correct.mean()), "errors": float((~correct).sum(axis=1).mean()),
             "test_images": len(labels), "seed_accuracies": tuple(correct.mean(axis=1).tolist()),
@@ -209,6 +210,7 @@ def test_sealed_data_that_changed_are_not_shown(home):
         (["cnn", "cnn"], 2, "compares two families"),
         (["cnn", "mpl"], 3, "'mpl' has no final on digits. Did you mean mlp? There: cnn, mlp"),
         (["-o", "/nowhere/at/all.png"], 2, "there is no folder /nowhere/at"),
+        (["-o", "/"], 2, "-o / is a folder; name a file in it."),
     ],
 )
 def test_bad_input_gets_one_clear_error(home, capsys, arguments, code, said):
@@ -248,6 +250,29 @@ def test_a_final_that_kept_no_labels_is_left_out_by_name(home, capsys):
     code, out, _ = run(capsys, home, "--json")
     assert code == 0
     assert "Left out, tested by a version that kept no labels: old." in json.loads(out)["notes"]
+
+
+def test_finals_of_two_studies_of_one_name_keep_their_own(home, capsys):
+    """Two storages may each hold a study of this name."""
+    (sealed,) = sealed_in(home)
+    labels = np.zeros(sealed.n_test, np.int32)
+    for family, known in (("wide", {"study_id": "1" * 32}), ("deep", {"study_id": "2" * 32})):
+        store_final(home, family, labels[None].repeat(2, axis=0), labels, sealed.checksum, study="mine", **known)
+    shutil.rmtree(home / "results" / "digits" / "cnn")
+    shutil.rmtree(home / "results" / "digits" / "mlp")
+    code, out, _ = run(capsys, home, "--json")
+    assert (code, {one["name"] for one in json.loads(out)["families"]}) == (0, {"wide", "deep"})
+
+
+def test_a_final_of_another_split_is_left_out_as_on_the_leaderboard(home, capsys):
+    (sealed,) = sealed_in(home)
+    with np.load(sealed.test_path) as test:
+        labels = test["y"].astype(np.int32)
+    known = {"split_fingerprint": "other", "created": "2027-01-01T00:00:00+00:00"}
+    store_final(home, "new", labels[None].repeat(2, axis=0), labels, sealed.checksum, **known)
+    found = json.loads(run(capsys, home, "--json")[1])
+    assert [one["family"] for one in found["families"]] == ["new"]
+    assert any("chosen on another split" in note and "mlp (digits-mlp)" in note for note in found["notes"])
 
 
 def test_it_loads_no_framework(home):

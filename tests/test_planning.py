@@ -3,11 +3,14 @@ import math
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from bench import statistics
 from bench.cli import main
 from bench.errors import ShapeError
 from bench.planning import Components, assumed, components, detectable, images_for, seeds_for
+from bench.terminal.resolution import resolution
 
 
 def answers(rng, error, seeds, images):
@@ -53,6 +56,23 @@ def test_the_fewest_seeds_and_images_are_just_enough():
     assert detectable(found, 5, images) <= 0.004 < detectable(found, 5, images - 1)
 
 
+def test_as_many_images_as_resolve_are_found_where_more_of_them_would_not():
+    found = Components(0.01, (0.001, 0.001), (1e-6, 1e-6))
+    assert detectable(found, 2, 20_000) < 0.0047 < detectable(found, 2, 10**9)
+    images = images_for(found, 0.0047, 2)
+    assert detectable(found, 2, images) <= 0.0047 < detectable(found, 2, images - 1)
+
+
+def test_families_that_never_differ_resolve_no_more_than_their_images_can_show():
+    perfect = np.ones((5, 360), bool)
+    found = components(perfect, perfect)
+    assert (found.image, found.residual, found.seed) == (0.0, (0.0, 0.0), (0.0, 0.0))
+    difference = detectable(found, 5, 360)
+    assert (1 - difference) ** 360 == pytest.approx(0.2)  # the probability that no image shows it
+    assert seeds_for(found, 0.001, 360) is None
+    assert images_for(found, 0.001, 5) == math.ceil(math.log(0.2) / math.log(0.999))
+
+
 def test_seeds_do_not_make_up_for_images_nor_images_for_seeds():
     assert seeds_for(Components(0.01, (0.004, 0.004), (0.0, 0.0)), 0.001, 10_000) is None
     assert images_for(Components(0.0, (0.004, 0.004), (1e-5, 1e-5)), 0.001, 5) is None
@@ -69,6 +89,23 @@ def test_one_seed_and_other_images_give_no_components():
 
 
 # --- bench plan
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_every_number_of_the_table_is_shown_however_long_the_names(width):
+    row = {
+        "families": ["mlp_dropout (digits-mlp_dropout)", "[red]cnn[/]\x1b[31m\n_batch_norm"], "difference": 0.01,
+        "seeds": 5, "images": 360, "resolved": 0.0123, "seeds_needed": None, "images_needed": 94_042,
+        "resolved_by_seeds": {str(seeds): seeds / 1000 for seeds in (2, 3, 5, 10, 20, 50)},
+    }  # fmt: skip
+    document = {"dataset": "digits", "resolve": 0.001, "alpha": 0.05, "power": 0.8, "error": None, "rows": [row]}
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(resolution(document))
+    text = capture.get()
+    assert all(value in text.split() for value in ("0.20", "0.30", "0.50", "1.00", "2.00", "5.00"))
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    assert "\x1b" not in text and "…" not in text
 
 
 def test_a_plan_needs_no_final_where_an_error_rate_is_assumed(tmp_path, capsys):

@@ -9,9 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.store import Store
     from bench.terminal.waiting import Waiting
 
+from bench.errors import UsageError
 from bench.inert import inert
 
 
@@ -51,6 +54,18 @@ def waiting(options: argparse.Namespace, title: str) -> Waiting:
     from bench.terminal.waiting import Waiting
 
     return Waiting(title, quiet=options.quiet)
+
+
+def check_output(path: Path | None) -> None:
+    """Work that takes long shall not end in a path that cannot be written.
+
+    Raises:
+        UsageError: it is a folder, or in none.
+    """
+    if path is not None and path.is_dir():
+        raise UsageError(f"-o {path} is a folder; name a file in it.")
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UsageError(f"-o {path}: there is no folder {path.parent} to write a file in; make it first.")
 
 
 def say(line: str) -> None:

@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.common import console, print_json, waiting
+from bench.commands.common import check_output, console, print_json, waiting
 from bench.commands.options import (
     add_accept,
     add_dataset,
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
     from bench.workers.stop import StopSignal
 
     pairs = _pairs(options.pairs)
-    _check_output(options.output)
+    check_output(options.output)
     (family,) = load_families([options.family], dict(options.fixed), dict(options.ranges))
     _check(family, pairs, options.budget)
     with StopSignal() as stop:
@@ -101,12 +101,6 @@ def _pairs(text: str | None) -> list[Pair]:
 
     named = [*ENGINES] if text is None else [part for part in text.split(",") if part.strip()]
     return list(dict.fromkeys([BASELINE, *map(pair_of, named)]))
-
-
-def _check_output(path: Path | None) -> None:
-    """Hours of search shall not end in a path that cannot be written."""
-    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise UsageError(f"-o {path}: there is no folder {path.parent} to write a file in; make it first.")
 
 
 def _check(family: Family, pairs: list[Pair], budget: int) -> None:

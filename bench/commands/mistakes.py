@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.common import console, dataset_name, print_json, waiting
+from bench.commands.common import check_output, console, dataset_name, print_json, waiting
 from bench.commands.options import add_dataset
 from bench.errors import InputError, RecordError, UsageError, did_you_mean
 
@@ -57,29 +57,24 @@ def run(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     if len(options.families) not in (0, 2) or len({*options.families}) != len(options.families):
         raise UsageError(f"bench mistakes compares two families, or takes no name; not {' '.join(options.families)}.")
-    path = options.output
-    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise UsageError(f"-o {path}: there is no folder {path.parent} to write a file in; make it first.")
+    check_output(options.output)
 
 
 def _document(options: argparse.Namespace, dataset: str) -> tuple[dict[str, Any], Sealed | None]:
-    from bench import budgets, errata, results
+    from bench import errata, results
     from bench.data.sealed import sealed_in
-    from bench.records import WINNER
+    from bench.ranking import contenders, names_of
 
-    winners = results.newest(one for one in results.read_finals(options.home, dataset) if one.purpose == WINNER)
-    if not winners:
+    finals, notes = contenders(results.read_finals(options.home, dataset))
+    if not finals:
         raise InputError(f"No final on {dataset} yet, so that no mistake is known. Next: bench search cnn --trials 50")
-    finals = [final for final in winners if final.data_checksum == winners[-1].data_checksum]
-    other = [final.family for final in winners if final not in finals]
-    notes = [f"Left out, made from other data of this name: {', '.join(other)}."] if other else []
-    names = budgets.names(finals)
+    names = names_of(finals)
     by_accuracy = sorted(finals, key=lambda final: (-final.test_accuracy, final.family))
     tested, without = [], []
     for final in by_accuracy:
-        found = _tested(options.home, final, names[final.study])
+        found = _tested(options.home, final, names[final.id])
         if found is None:
-            without.append(names[final.study])
+            without.append(names[final.id])
         else:
             tested.append(found)
     if without:
@@ -105,10 +100,12 @@ def _tested(home: Path, final: Final, name: str) -> Examined | None:
 
 def _pair(named: list[str], tested: list[Examined], dataset: str) -> tuple[Examined, Examined] | None:
     """Those that are named; else the most accurate family against mlp, or against the next where it is mlp."""
-    from bench.ranking import DEFAULT_BASELINE
+    from bench.ranking import DEFAULT_BASELINE, of_family
 
-    newest = sorted(tested, key=lambda one: (one.final.engine == "optuna", one.final.created, one.final.id))
-    of = {one.final.family: one for one in newest}  # the newest of each family, one that Optuna searched for first
+    by_id = {one.final.id: one for one in tested}
+    finals = sorted((one.final for one in tested), key=lambda final: (final.created, final.id))
+    meant = {final.family: of_family(finals, final.family) for final in finals}
+    of = {family: by_id[final.id] for family, final in meant.items() if final}
     for name in named:
         if name not in of:
             there = f"There: {', '.join(sorted(of))}."

@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _document(options: argparse.Namespace) -> dict[str, Any]:
     from bench.planning import ALPHA, POWER, assumed
+    from bench.ranking import names_of
 
     dataset = dataset_name(options)
     if options.error is not None:
@@ -54,7 +55,9 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
         images = options.images or ASSUMED_IMAGES
         rows = [_row(assumed(options.error), options.resolve, ASSUMED_SEEDS, images)]
     else:
-        rows = [_of_pair(options, a, b) for a, b in combinations(_finals(options, dataset), 2)]
+        finals = _finals(options, dataset)
+        names = names_of(finals)
+        rows = [{**_of_pair(options, a, b), "families": [names[a.id], names[b.id]]} for a, b in combinations(finals, 2)]
     return {
         "schema": 1,
         "dataset": dataset,
@@ -94,7 +97,7 @@ def _of_pair(options: argparse.Namespace, a: Final, b: Final) -> dict[str, Any]:
     found = components(results.read_correct(options.home, a), results.read_correct(options.home, b))
     seeds, images = min(len(a.seeds), len(b.seeds)), options.images or a.test_images
     row = _row(found, options.resolve, seeds, images)
-    return {**row, "families": [a.family, b.family], "difference": a.test_accuracy - b.test_accuracy}
+    return {**row, "difference": a.test_accuracy - b.test_accuracy}
 
 
 def _row(found: Components, difference: float, seeds: int, images: int) -> dict[str, Any]:

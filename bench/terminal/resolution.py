@@ -35,7 +35,7 @@ def resolution(document: Mapping[str, Any]) -> RenderableType:
 
 def _by_seeds(rows: list[Mapping[str, Any]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("resolved with seeds a family:", no_wrap=True)
+    table.add_column("resolved with seeds a family:", overflow="fold")  # names give way, numbers do not
     for seeds in rows[0]["resolved_by_seeds"]:
         table.add_column(seeds, justify="right", no_wrap=True)
     for row in rows:
