@@ -164,17 +164,24 @@ def _reduction(row: Row) -> str:
     if row["error_reduction"] is None:
         return ""
     low, high = row["error_reduction_ci95"]
-    text = f"{100 * row['error_reduction']:.0f} ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{100 * row['error_reduction']:.0f} ({100 * low:.0f} to {100 * high:.0f}){doubt(row)}"
+
+
+def doubt(row: Row) -> str:
+    """What follows an error reduction that is not resolved, by its test or by its interval; else nothing."""
     if row["p_value"] is None:
-        return f"{text}, one seed"  # an interval that knows nothing of seeds resolves nothing
-    return f"{text}, not resolved" if row["p_value"] >= ALPHA or low <= 0 <= high else text
+        return ", one seed"  # an interval that knows nothing of seeds resolves nothing
+    low, high = row["error_reduction_ci95"]
+    return ", not resolved" if row["p_value"] >= ALPHA or low <= 0 <= high else ""
 
 
 def _gain(row: Row) -> str:
     reference = row["reference"]
     if reference is None:
         return ""
-    return "reference won" if reference["is_winner"] else _reduction(reference)
+    if reference["is_winner"]:
+        return "reference won"
+    return _reduction(reference) or "too few errors"
 
 
 def _better(row: Row) -> str:

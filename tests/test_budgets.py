@@ -104,6 +104,11 @@ def test_a_family_without_a_complete_trial_by_then_is_named_and_is_no_row():
     assert "No complete trial by then: cnn." in found.notes
 
 
+def test_before_every_complete_trial_there_are_searches_and_no_rows():
+    text = " ".join(render(at("1s"), 80).split())
+    assert text == "No complete trial on digits after 1 s. No complete trial by then: mlp, cnn."
+
+
 def test_studies_of_other_data_are_left_out_by_name():
     old = replace(MLP, data_checksum="old", study="was")
     found = at("4", old, DEEP)

@@ -55,6 +55,8 @@ def test_a_single_seed_has_a_gain_without_a_test():
 def test_without_errors_there_is_no_reduction():
     found = references.measured(RUN, np.ones((2, 50), bool), answers(1, 0.9, 2, 50))
     assert (found["error_reduction"], found["error_reduction_ci95"]) == (None, None)
+    found_board = leaderboard("mnist", [replace(CNN, reference=found)], {}, lambda final: 1)
+    assert formats.columns_of(found_board)["tuning, %"](found_board.rows[0]) == "too few errors"
 
 
 def test_the_reference_is_trial_zero_when_it_is_over():
@@ -126,7 +128,9 @@ def test_the_table_is_what_it_was_and_fits(width, update_golden):
         (WON, "it is the winner, tuning gained nothing"),
         ({**GAIN, "error_reduction": None, "error_reduction_ci95": None}, "too few errors to say"),
         ({**GAIN, "error_reduction_ci95": [-0.1, 0.5]}, "(-10 to 50), not resolved"),
+        ({**GAIN, "p_value": 0.08}, "by 38 % (27 to 47), not resolved"),  # as on the leaderboard
         ({**GAIN, "p_value": None}, ", one seed"),
+        ({**GAIN, "error_reduction": -0.2, "error_reduction_ci95": [-0.5, -0.03]}, "raised the error by 20 % (3 to 50"),
     ],
 )
 def test_the_end_of_a_search_says_what_tuning_gained(reference, said):

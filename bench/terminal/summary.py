@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from bench.formats import doubt
 from bench.terminal.sparkline import one_line
 
 
@@ -57,11 +58,11 @@ def _tuned(reference: Mapping[str, Any]) -> str:
         return f"{was}: it is the winner, tuning gained nothing"
     if reference["error_reduction"] is None:
         return f"{was}: too few errors to say what tuning gained"
-    low, high = reference["error_reduction_ci95"]
-    gain = f"{100 * reference['error_reduction']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
-    doubt = ", not resolved" if low <= 0 <= high else ""
-    seeds = ", one seed" if reference["p_value"] is None else ""
-    return f"{was}: tuning reduced the error by {gain}{doubt}{seeds}"
+    gain, (low, high), verb = reference["error_reduction"], reference["error_reduction_ci95"], "reduced"
+    if gain < 0:
+        gain, low, high, verb = -gain, -high, -low, "raised"
+    said = f"{100 * gain:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{was}: tuning {verb} the error by {said}{doubt(reference)}"
 
 
 def plain(text: object) -> str:

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench.budgets import words
 from bench.formats import caption, columns_of, duration, trials_cell
 from bench.ranking import Board
 from bench.records import Trial
@@ -23,8 +24,10 @@ PARAMETERS = 24  # columns that it keeps for them where it is narrow
 def leaderboard_table(board: Board, width: int) -> RenderableType:
     """The board within `width` columns, its notes below; an empty one says how to fill it."""
     if not board.rows:
-        empty = Text(f"No results for {one_line(board.dataset)} yet. Next: bench search cnn --trials 50")
-        return Group(empty, *(Text(one_line(note), style="dim") for note in board.notes))
+        empty = f"No results for {one_line(board.dataset)} yet. Next: bench search cnn --trials 50"
+        if board.at is not None and board.notes:
+            empty = f"No complete trial on {one_line(board.dataset)} after {words(**board.at)}."
+        return Group(Text(empty), *(Text(one_line(note), style="dim") for note in board.notes))
     columns = columns_of(board)
     cells = {heading: [one_line(cell(row)) for row in board.rows] for heading, cell in columns.items()}
     shown = _fitting(cells, width)
