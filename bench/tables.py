@@ -40,10 +40,9 @@ class TrialTables:
 
     def __init__(self, engine: Engine, study_id: int) -> None:
         self._engine, self._study_id = engine, study_id
-        self._log = (
-            False  # SQLite with a write-ahead log, in which a later flush carries all earlier writes to the disk
-        )
-        if engine.dialect.name == "sqlite":
+        self._file = engine.dialect.name == "sqlite"
+        self._log = False  # a file's write-ahead log, in which a later flush carries all earlier writes to the disk
+        if self._file:
             with engine.connect() as connection:
                 self._log = connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
@@ -51,7 +50,7 @@ class TrialTables:
         """Add a running trial; returns its id and its number, the next one of the study."""
         start = template.datetime_start or datetime.now()
         with self._transaction() as connection:
-            # A server numbers trials one at a time; a file is locked by the insert.
+            # A server numbers trials one at a time; a file is locked as a whole.
             connection.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == self._study_id).with_for_update())
             added = connection.execute(
                 insert(TRIALS).values(study_id=self._study_id, state=TrialState.RUNNING, datetime_start=_utc(start))
@@ -116,6 +115,8 @@ class TrialTables:
             if self._log and not flushed:
                 connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
             try:
+                if self._file:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's own begins with a write, after a look
                 yield connection
                 connection.commit()
             finally:

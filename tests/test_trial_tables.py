@@ -9,10 +9,12 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
+from sqlalchemy import create_engine, update
+from sqlalchemy.exc import OperationalError
 
 from bench.rows import row
 from bench.space import Choice, Float, Int, SearchSpace, When
-from bench.tables import TrialTables
+from bench.tables import TRIALS, TrialTables
 
 SPACE = SearchSpace(
     {
@@ -106,6 +108,25 @@ def test_a_trial_that_is_over_is_not_changed(storage):
         with pytest.raises(UpdateFinishedTrialError):
             change()
     assert storage.get_trial(over._trial_id) == over
+
+
+def test_nobody_ends_a_trial_between_the_look_at_its_state_and_what_is_written(storage, monkeypatch):
+    """Another process that took the trial over, for instance: the end that it wrote would be replaced."""
+    study = storage.create_new_study([StudyDirection.MAXIMIZE], "s")
+    trial = by_us(storage, study, None, [])._trial_id
+    impatient = {"timeout": 0.1} if storage.engine.dialect.name == "sqlite" else {"options": "-c lock_timeout=100"}
+    other, refused = create_engine(storage.url, connect_args=impatient), []
+
+    def end_it(*_):
+        with pytest.raises(OperationalError) as error, other.begin() as connection:
+            connection.execute(update(TRIALS).where(TRIALS.c.trial_id == trial).values(state=TrialState.FAIL))
+        refused.append(error.value)
+
+    monkeypatch.setattr("bench.tables._set_steps", end_it)
+    TrialTables(storage.engine, study).record(trial, "bench", "ours", {}, TrialState.COMPLETE, [0.5])
+    other.dispose()
+    assert len(refused) == 1
+    assert storage.get_trial(trial).state == TrialState.COMPLETE
 
 
 def test_an_event_that_fails_half_way_leaves_nothing(storage, monkeypatch):
