@@ -1,10 +1,10 @@
-"""The exam: `python -m bench.holdout.exam MANIFEST_FOLDER`, the only reader of test.npz.
+"""The exam: `python -m bench.holdout.exam`, with a ticket on its standard input; only here does a model see test.npz.
 
 It runs once a manifest, in a process of its own. The order is the point: the manifest's hash is checked, the sealed
-files are held against their checksum, the models are checked against the manifest, loaded and told apart, the look goes
-into the ledger, the images are read, every seed's probabilities are written, and only then are the labels read. An exam
-that dies after the look has still been one. The result and the comparisons with other families are written here too, so
-that a look is never spent without its result being kept, even when the parent dies meanwhile.
+files are held against their checksum, the models are checked against the manifest, loaded and told apart, the first is
+kept, the look goes into the ledger, the images are read, every seed's probabilities are written, and only then are the
+labels read. An exam that dies after the look has still been one. The result and the comparisons with other families are
+written here too, so that a look is never spent without its result being kept, even when the parent dies meanwhile.
 """
 
 from __future__ import annotations
@@ -173,6 +173,9 @@ def examine(ticket: dict[str, Any]) -> Any:
         "seeds": count,
         "with_reference": bool(beside),
     }
+    # Before the look: a final that is stopped while its exam waits for room has its models removed.
+    model, model_sha256 = Path(ticket["models"][0]), manifest["model_sha256"][0]
+    write(lambda: _keep_model(model, model_sha256, folder / "model.keras"))
     write(lambda: ledger.record(home, look))
     failpoints.reach("exam: after the look")
     with np.load(sealed.test_path, allow_pickle=False) as test:
@@ -191,8 +194,6 @@ def examine(ticket: dict[str, Any]) -> Any:
     reference = run and references.measured(run, correct, arrays.get("reference_correct"))
     write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, **arrays)))
     _checked_manifest(folder / "manifest.json", ticket["manifest_sha256"])
-    model, model_sha256 = Path(ticket["models"][0]), manifest["model_sha256"][0]
-    write(lambda: _keep_model(model, model_sha256, folder / "model.keras"))
     noticed = seeds.findings(manifest["seeds"], arrays["probabilities"], correct)
     final = replace(_record(manifest, ticket, correct, sha256(path), reference), findings=noticed)
     write(lambda: results.write_final(home, final))

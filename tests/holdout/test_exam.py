@@ -4,11 +4,12 @@ import json
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench import results
+from bench import carried, results
 from bench.boards import make_board
 from bench.errors import RecordError, SealError
 from bench.family import load
@@ -123,6 +124,36 @@ def test_a_manifest_for_other_data_opens_nothing(tmp_path, sealed, models):
         folder = results.folder(tmp_path, "digits", "mlp", MANIFEST.id)
         exam.sit(tmp_path, folder, digest, sealed, models, FAMILY.source, time.time())
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
+
+
+def test_models_that_are_removed_once_the_look_is_taken_do_not_cost_its_result(tmp_path, sealed, models, monkeypatch):
+    """As where a user stops a final whose exam waits for room on the disk."""
+    mine = [Path(shutil.copy(model, tmp_path)) for model in models]
+    first, record = mine[0].read_bytes(), ledger.record
+
+    def record_and_lose(home, entry):
+        record(home, entry)
+        for model in mine:
+            model.unlink()
+
+    monkeypatch.setattr(ledger, "record", record_and_lose)
+    hashes = tuple(map(sha256, mine))
+    manifest = replace(MANIFEST, data_checksum=sealed.checksum, config=FAMILY.reference, model_sha256=hashes)
+    digest, folder = results.write_manifest(tmp_path, manifest), results.folder(tmp_path, "digits", "mlp", manifest.id)
+    exam.examine(
+        {
+            "home": str(tmp_path),
+            "folder": str(folder),
+            "manifest_sha256": digest,
+            "sealed": str(sealed.folder),
+            "models": list(map(str, mine)),
+            "family": carried.to_json(FAMILY.source),
+            "began": time.time(),
+            "command": "bench final mlp",
+        }
+    )
+    assert [final.id for final in results.read_finals(tmp_path)] == [manifest.id]
+    assert (folder / "model.keras").read_bytes() == first
 
 
 def test_labels_stand_in_the_last_write_only(tmp_path, sealed, models, monkeypatch):
