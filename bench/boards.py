@@ -139,27 +139,30 @@ def make_validation_board(home: Path, storage: str | None, dataset: str, at: Bud
     Args:
         at: as it would have been after this budget.
     """
+    from bench import results
     from bench.budgets import board_at
     from bench.ranking import validation_board
 
-    studies = _searched(home, storage, dataset, tested=at is not None)
-    if at is not None:
-        return board_at(dataset, studies, at)
-    return validation_board(dataset, [row for one in studies if (row := _as_it_stands(one))])
+    if at is None:
+        rows = [row for one in _searched(home, storage, dataset) if (row := _as_it_stands(one))]
+        return validation_board(dataset, rows)
+    finals, wrong = results.sound(home, dataset)
+    board = board_at(dataset, _searched(home, storage, dataset, finals), at)
+    return replace(board, notes=(*board.notes, *(f"Left out: {why}" for why in wrong)))
 
 
 def make_curves(home: Path, storage: str | None, dataset: str) -> dict[str, Any]:
     """Best validation accuracy against trials and device-seconds; see `bench.curves`."""
     from bench.curves import curves
 
-    return curves(dataset, _searched(home, storage, dataset, tested=False))
+    return curves(dataset, _searched(home, storage, dataset))
 
 
-def _searched(home: Path, storage: str | None, dataset: str, *, tested: bool) -> list[Searched]:
+def _searched(home: Path, storage: str | None, dataset: str, finals: Sequence[Final] = ()) -> list[Searched]:
     """Every search for a winner on this data set, the one made last at the end; those whose data are gone left out.
 
     Args:
-        tested: whether to look up which trials had a final.
+        finals: among which to look up which trials had one.
     """
     from contextlib import closing
 
@@ -170,7 +173,6 @@ def _searched(home: Path, storage: str | None, dataset: str, *, tested: bool) ->
     from bench.store import Store
 
     images = {sealed.checksum: sealed.n_validation for sealed in sealed_in(home)}
-    finals = results.read_finals(home, dataset) if tested else []
     found = []
     with closing(Store(home, storage, make=False)) as store:
         for name, settings in store.studies().items():

@@ -1,13 +1,17 @@
 """Where one final stands among the stored ones."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bench import boards, results
+from bench.budgets import Budget
+from bench.family import load
 from bench.holdout import ledger
-from bench.records import NOTEBOOK
+from bench.records import NOTEBOOK, Finished, Started, Trial
+from bench.store import Store
 from tests.test_results import random_answers, store
 
 
@@ -74,6 +78,27 @@ def test_a_final_that_was_changed_is_left_out_of_the_board_with_what_to_do(tmp_p
     # The others are compared among themselves, so that they are ranked as if it had never been.
     assert not any("No comparison" in note for note in found.notes)
     assert boards.standing(tmp_path, finals[0]).row["family"] == "mlp"
+
+
+@pytest.mark.parametrize("change", [change_the_manifest, change_the_predictions, break_the_result])
+def test_a_final_that_was_changed_gives_an_earlier_board_no_test_accuracy(tmp_path, monkeypatch, change):
+    sealed = SimpleNamespace(checksum="c1", n_validation=1_000, name="digits")
+    monkeypatch.setattr("bench.data.sealed.sealed_in", lambda home: [sealed])
+    family, searched = load("mlp"), Store(tmp_path)
+    known = {"family": "mlp", "engine": "optuna", "dataset": "digits", "data_checksum": "c1", "id": "one"}
+    searched.create("digits-mlp", known)
+    write = searched.writer("digits-mlp", family.space)
+    for number in range(4):  # the last one is what the final trained again
+        write(Started(number, family.reference, 0, 1_000))
+        write(Finished(Trial(number, "complete", family.reference, 0.9 + number / 100, 1_000, elapsed=number)))
+    searched.close()
+    final = store(tmp_path, "mlp", random_answers(0), study_id="one")
+    (row,) = boards.make_validation_board(tmp_path, None, "digits", Budget(4, "trials")).rows
+    assert row["test_accuracy"] == final.test_accuracy
+    change(tmp_path, final)
+    found = boards.make_validation_board(tmp_path, None, "digits", Budget(4, "trials"))
+    assert [(row["trial"], row["test_accuracy"]) for row in found.rows] == [(3, None)]
+    assert any(note.startswith("Left out") and f"mlp/{final.id}" in note for note in found.notes)
 
 
 def test_a_ledger_that_was_changed_is_shown_on_the_board(tmp_path):
