@@ -11,6 +11,7 @@ from bench.cli import main
 from bench.errors import ShapeError
 from bench.planning import Components, assumed, components, detectable, images_for, seeds_for
 from bench.terminal.resolution import resolution
+from tests.test_results import random_answers, store
 
 
 def answers(rng, error, seeds, images):
@@ -98,7 +99,8 @@ def test_every_number_of_the_table_is_shown_however_long_the_names(width):
         "seeds": 5, "images": 360, "resolved": 0.0123, "seeds_needed": None, "images_needed": 94_042,
         "resolved_by_seeds": {str(seeds): seeds / 1000 for seeds in (2, 3, 5, 10, 20, 50)},
     }  # fmt: skip
-    document = {"dataset": "digits", "resolve": 0.001, "alpha": 0.05, "power": 0.8, "error": None, "rows": [row]}
+    known = {"dataset": "digits", "resolve": 0.001, "alpha": 0.05, "power": 0.8, "error": None}
+    document = {**known, "rows": [row], "notes": []}
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(resolution(document))
@@ -115,6 +117,22 @@ def test_a_plan_needs_no_final_where_an_error_rate_is_assumed(tmp_path, capsys):
     assert not (tmp_path / "none").exists()
     assert main(["plan", "--error", "1", "--home", str(tmp_path)]) == 0
     assert "0.10 take no number of seeds on these images, or" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_final_that_changed_is_left_out_of_a_plan_and_said_to_be(tmp_path, capsys):
+    for seed, family in enumerate(("mlp", "cnn", "wide")):
+        store(tmp_path, family, random_answers(seed))
+    plan = ["plan", "--dataset", "digits", "--home", str(tmp_path)]
+    assert main([*plan, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 3
+    for family, rows in (("wide", 1), ("cnn", None)):
+        (manifest,) = tmp_path.glob(f"results/digits/{family}/*/manifest.json")
+        manifest.write_text("{}")
+        assert main([*plan, "--json"]) == (0 if rows else 3)
+        seen = capsys.readouterr()
+        said = json.loads(seen.out)["notes"] if rows else seen.err.splitlines()
+        assert rows is None or len(json.loads(seen.out)["rows"]) == rows
+        assert len(said) == 1 and "Left out: " in said[0] and str(manifest) in said[0]
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,9 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
         if options.families:
             raise UsageError("--error is about no families in particular; leave the names or --error out.")
         images = options.images or ASSUMED_IMAGES
-        rows = [_row(assumed(options.error), options.resolve, ASSUMED_SEEDS, images)]
+        rows, notes = [_row(assumed(options.error), options.resolve, ASSUMED_SEEDS, images)], []
     else:
-        finals = _finals(options, dataset)
+        finals, notes = _finals(options, dataset)
         names = names_of(finals)
         rows = [{**_of_pair(options, a, b), "families": [names[a.id], names[b.id]]} for a, b in combinations(finals, 2)]
     return {
@@ -66,15 +66,18 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
         "power": POWER,
         "error": options.error,
         "rows": rows,
+        "notes": notes,
     }
 
 
-def _finals(options: argparse.Namespace, dataset: str) -> list[Final]:
-    """The finals that a leaderboard would compare, of the families that are named; two at least."""
+def _finals(options: argparse.Namespace, dataset: str) -> tuple[list[Final], list[str]]:
+    """The finals that a leaderboard would compare, of the families that are named; two at least. What it leaves out."""
     from bench import ranking, results
 
     way_out = "Before any final, --error 1 tells it for two families that err on 1 % of the images."
-    found, _ = ranking.contenders(results.sound(options.home, dataset)[0])
+    sound, wrong = results.sound(options.home, dataset)
+    found, notes = ranking.contenders(sound)
+    notes = [*(f"Left out: {why}" for why in wrong), *notes]
     there = sorted({final.family for final in found})
     for name in options.families:
         if name not in there:
@@ -86,8 +89,9 @@ def _finals(options: argparse.Namespace, dataset: str) -> list[Final]:
     chosen = [final for final in found if len(final.seeds) > 1 and final.family in (options.families or there)]
     if len(chosen) < 2:
         alone = f"; of one seed, which does not show how seeds differ: {', '.join(lone)}" if lone else ""
-        raise InputError(f"A plan needs the finals of two families on {dataset}, not {len(chosen)}{alone}. {way_out}")
-    return chosen
+        told = " ".join([f"A plan needs the finals of two families on {dataset}, not {len(chosen)}{alone}.", *notes])
+        raise InputError(f"{told} {way_out}")
+    return chosen, notes
 
 
 def _of_pair(options: argparse.Namespace, a: Final, b: Final) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def resolution(document: Mapping[str, Any]) -> RenderableType:
         parts.append(
             Text(f"Assumed: both err on {error} %, half of it by their seed, and share no mistakes.", style="dim")
         )
-    return Group(*parts)
+    return Group(*parts, *(Text(one_line(note), style="dim") for note in document["notes"]))
 
 
 def _by_seeds(rows: list[Mapping[str, Any]]) -> Table:
