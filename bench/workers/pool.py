@@ -166,9 +166,6 @@ class Pool:
     def busy(self) -> list[int]:
         return [w.index for w in self._workers if w.job is not None]
 
-    def job_of(self, worker: int) -> Job | None:
-        return self._workers[worker].job
-
     def device_of(self, worker: int) -> str:
         ready = self._workers[worker].ready
         return ready.device if ready else ""
