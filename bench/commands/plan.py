@@ -49,11 +49,12 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
     from bench.ranking import names_of
 
     dataset = dataset_name(options)
+    notes: list[str] = []
     if options.error is not None:
         if options.families:
             raise UsageError("--error is about no families in particular; leave the names or --error out.")
         images = options.images or ASSUMED_IMAGES
-        rows, notes = [_row(assumed(options.error), options.resolve, ASSUMED_SEEDS, images)], []
+        rows = [_row(assumed(options.error), options.resolve, ASSUMED_SEEDS, images)]
     else:
         finals, notes = _finals(options, dataset)
         names = names_of(finals)
