@@ -66,6 +66,7 @@ def final(
     Raises:
         FrozenStudy: the family's file is not the one that was searched.
         NoTrialSucceeded: no complete trial to choose from.
+        UsageError: the reference is asked for, and its trial is not over.
         SealError: the exam found something changed.
         Interrupted: a stop was asked for; nothing is stored, and the test set was not opened.
     """
@@ -77,13 +78,13 @@ def final(
     frozen.check(outcome.study, outcome.settings, {"backend": backend.chosen(), "source": frozen.code_of(family)})
     if outcome.best is None:
         raise NoTrialSucceeded(f"Study {outcome.study!r} has no complete trial; run `bench search` for more trials.")
+    reference = references.reference_of(outcome.trials) if with_reference else None
     began = time.time()
     # By study, whose lock is held: a final that was killed leaves its models here until the next one.
     work = home / "work" / unique_slug(outcome.study)
     shutil.rmtree(work, ignore_errors=True)
     try:
         confirmed = confirm(outcome, family, sealed, pool(), stages, stop_asked)
-        reference = references.reference_of(outcome.trials) if with_reference else None
         # Not trained twice where it has won.
         beside = [reference] if reference and reference.params != confirmed.winner.params else []
         each = 5 * (confirmed.winner.parameters or 0) + 5 * sealed.n_test * sealed.classes

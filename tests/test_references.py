@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import pytest
 from bench import formats, references, statistics
 from bench.errors import UsageError
 from bench.family import Family
+from bench.finals import final
 from bench.options import Options
 from bench.ranking import leaderboard
 from bench.records import Trial
 from bench.space import Int, SearchSpace
+from bench.study import Outcome
 from bench.terminal.summary import summary
 from tests.command_line import bench, document
 from tests.test_ranking import CNN, COMPARISONS, MLP, render
@@ -64,6 +67,31 @@ def test_the_reference_is_trial_zero_when_it_is_over():
     assert references.reference_of(trials) is trials[1]
     with pytest.raises(UsageError, match="Trial 0, the reference, is not over"):
         references.reference_of([Trial(0, "running", {})])
+
+
+def test_that_the_reference_is_not_over_is_said_before_anything_is_trained(tmp_path):
+    family = Family("bare", SearchSpace({"epochs": Int(1, 2)}), lambda *_: None, {"epochs": 1})
+    trials = [Trial(0, "running", {"epochs": 1}), Trial(1, "complete", {"epochs": 2}, 0.9)]
+    found = Outcome("s", {"seed": 0, "precision": "float32"}, trials, 1.0, True)
+
+    def pool():
+        pytest.fail("something is trained")
+
+    with pytest.raises(UsageError, match="Trial 0, the reference, is not over"):
+        final(found, family, SimpleNamespace(name="digits"), tmp_path, 2, pool, Silent(), with_reference=True)
+
+
+class Silent:
+    """Hears how a final proceeds, and says nothing."""
+
+    def begin_stage(self, *_):
+        pass
+
+    def end_stage(self):
+        pass
+
+    def message(self, _):
+        pass
 
 
 def test_a_family_without_a_reference_is_refused_with_the_way_out():
@@ -147,7 +175,9 @@ def test_the_end_of_a_search_says_what_tuning_gained(reference, said):
 WEAK = '''"""Its reference has one unit and one epoch, so that anything beats it."""
 
 from bench.family import Family
+from bench.finals import final
 from bench.space import Int, SearchSpace
+from bench.study import Outcome
 
 
 def build(config, image_shape, classes):
