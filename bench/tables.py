@@ -112,8 +112,8 @@ class TrialTables:
     def _transaction(self, flushed: bool = False) -> Iterator[Connection]:
         """A transaction; one that is not flushed survives the end of the process, but maybe not that of the machine."""
         with self._engine.connect() as connection:
-            if self._log and not flushed:
-                connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
+            if self._log:  # some builds of SQLite begin with NORMAL where there is a log
+                connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if flushed else 'NORMAL'}")
             try:
                 if self._file:
                     connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's own begins with a write, after a look

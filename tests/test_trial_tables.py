@@ -9,7 +9,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from sqlalchemy import create_engine, update
+from sqlalchemy import create_engine, event, update
 from sqlalchemy.exc import OperationalError
 
 from bench.rows import row
@@ -151,17 +151,20 @@ def test_optunas_own_study_goes_on_from_our_trials(storage):
     assert (trial.number, loaded.best_value) == (3, 0.75)
 
 
-def test_only_what_ends_a_trial_waits_for_the_disk(tmp_path):
+@pytest.mark.parametrize("usual", [1, 2])  # as SQLite is built: NORMAL or FULL
+def test_only_what_ends_a_trial_waits_for_the_disk(tmp_path, usual):
     storage = RDBStorage(f"sqlite:///{tmp_path / 'bench.db'}")
+    storage.engine.dispose()
+    event.listen(storage.engine, "connect", lambda made, _: made.execute(f"PRAGMA synchronous={usual}"))
     with storage.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     study = storage.create_new_study([StudyDirection.MAXIMIZE], "s")
     tables = TrialTables(storage.engine, study)
     seen = []
-    for flushed in (False, True):
+    for flushed in (True, False, True):
         with tables._transaction(flushed) as connection:
             seen.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
         with storage.engine.connect() as connection:
             seen.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
-    assert seen == [1, 2, 2, 2]  # NORMAL, and FULL for whoever has the connection next
+    assert seen == [2, 2, 1, 2, 2, 2]  # NORMAL is 1, FULL is 2, also for whoever has the connection next
     storage.engine.dispose()
