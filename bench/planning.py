@@ -11,11 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from bench.errors import ShapeError
-from bench.statistics import Correct, t_quantile
+from bench.statistics import Correct, mean_squares, t_quantile
 
 ALPHA, POWER = 0.05, 0.8
 MOST_SEEDS = 1_000
@@ -49,18 +46,11 @@ def components(a: Correct, b: Correct) -> Components:
     if min(len(a), len(b)) < 2 or a.shape[1] != b.shape[1]:
         raise ShapeError(f"Both need two seeds or more on the same images, not shapes {a.shape} and {b.shape}.")
     images = a.shape[1]
-    residual, seed = zip(*(_within(one.astype(float)) for one in (a, b)), strict=True)
+    (seed_a, residual_a), (seed_b, residual_b) = (mean_squares(one.astype(float)) for one in (a, b))
     by_image = a.mean(axis=0) - b.mean(axis=0)
-    left = float(by_image.var(ddof=1)) - sum(part / len(one) for part, one in zip(residual, (a, b), strict=True))
-    return Components(max(0.0, left), residual, tuple(max(0.0, part / images) for part in seed))
-
-
-def _within(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Mean square of the residual, and what that of the seeds has more."""
-    seeds, images = values.shape
-    by_seed, by_image, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
-    residual = float(((values - by_seed[:, None] - by_image + mean) ** 2).sum()) / ((seeds - 1) * (images - 1))
-    return residual, images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1) - residual
+    left = float(by_image.var(ddof=1)) - residual_a / len(a) - residual_b / len(b)
+    seed = max(0.0, (seed_a - residual_a) / images), max(0.0, (seed_b - residual_b) / images)
+    return Components(max(0.0, left), (residual_a, residual_b), seed)
 
 
 def assumed(error: float) -> Components:

@@ -258,10 +258,7 @@ def _variance(groups: Sequence[npt.NDArray[np.float64]]) -> Variance:
         seeds = group.shape[0]
         if seeds < 2:
             continue
-        by_seed, by_image, mean = group.mean(axis=1), group.mean(axis=0), group.mean()
-        residual = group - by_seed[:, None] - by_image[None, :] + mean
-        ms_residual = float((residual**2).sum()) / ((seeds - 1) * (images - 1))
-        ms_seed = images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1)
+        ms_seed, ms_residual = mean_squares(group)
         # A negative component of variance is estimated as none: the variance is never below that of the images. It
         # still costs degrees of freedom: with two seeds, none is what is often seen where there is some.
         value += max(0.0, ms_seed - ms_residual) / (images * seeds)
@@ -270,6 +267,15 @@ def _variance(groups: Sequence[npt.NDArray[np.float64]]) -> Variance:
     # A sum has at least the degrees of freedom of its poorest part; a difference of mean squares can seem to have none.
     least = float(min((len(group) - 1 for group in groups if len(group) > 1), default=images - 1))
     return Variance(value, max(value**2 / spread, least) if spread > 0 else least)
+
+
+def mean_squares(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Of the seeds and of the residual, in the two-way table of two seeds or more, shape (seeds, images)."""
+    seeds, images = values.shape
+    by_seed, by_image, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
+    residual = values - by_seed[:, None] - by_image[None, :] + mean
+    ms_residual = float((residual**2).sum()) / ((seeds - 1) * (images - 1))
+    return images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1), ms_residual
 
 
 def _p_value(difference: float, variance: Variance) -> float:
