@@ -76,7 +76,7 @@ def detectable(found: Components, seeds: int, images: int) -> float:
     """
     from scipy import optimize, special
 
-    least = 1 - (1 - POWER) ** (1 / images)
+    least: float = 1 - (1 - POWER) ** (1 / images)
     value, df = _variance(found, seeds, images)
     if value == 0:
         return least
