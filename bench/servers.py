@@ -39,13 +39,20 @@ def file_of(url: URL) -> Path | None:
 
 
 @contextlib.contextmanager
-def one_at_a_time(url: str) -> Iterator[None]:
+def one_at_a_time(url: str, own: bool) -> Iterator[None]:
     """Held while a schema is made: processes that make one storage's at the same time race in its migrations.
 
     A file's lock lies beside it, so that homes which name one file wait for each other.
+
+    Args:
+        own: the home's own file, which has to be writable even to be read: so has its write-ahead log. Another's may
+            be read where nobody can make anything.
+
+    Raises:
+        OSError: the home cannot be written.
     """
     file = file_of(make_url(url))
-    if file and os.access(file.parent, os.W_OK):
+    if file and file.parent.is_dir() and (own or os.access(file.parent, os.W_OK)):
         with FileLock(f"{file}.lock"):
             yield
     elif url.startswith("postgresql"):

@@ -59,7 +59,7 @@ class Store:
             return
         driven = _driven(home, url)
         try:
-            with servers.one_at_a_time(driven):
+            with servers.one_at_a_time(driven, own=url is None):
                 if url is None:
                     with sqlite3.connect(path, timeout=30) as connection:
                         connection.execute("PRAGMA journal_mode=WAL")
