@@ -1,4 +1,22 @@
+import shutil
+
 import pytest
+from homes import bench
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    home = tmp_path_factory.mktemp("made")
+    options = ["--dataset", "digits", "--trials", "2", "--seeds", "2", "--workers", "1", "--range", "epochs=1:12"]
+    run = bench(home, "search", "mlp", *options)
+    assert run.returncode == 0, run.stderr
+    return home
+
+
+@pytest.fixture
+def home(made, tmp_path):
+    """A copy of a home in which `mlp` was searched and tested on the digits, to be damaged."""
+    return shutil.copytree(made, tmp_path / "home")
 
 
 @pytest.fixture
