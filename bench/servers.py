@@ -42,18 +42,23 @@ def file_of(url: URL) -> Path | None:
 def one_at_a_time(url: str, own: bool) -> Iterator[None]:
     """Held while a schema is made: processes that make one storage's at the same time race in its migrations.
 
-    A file's lock lies beside it, so that homes which name one file wait for each other.
+    A file's lock lies beside it, so that homes which name one file wait for each other, whatever they call it.
 
     Args:
         own: the home's own file, which has to be writable even to be read: so has its write-ahead log. Another's may
-            be read where nobody can make anything.
+            lie where nothing can be made or locked, or have a lock that another user made: it is opened all the same.
 
     Raises:
         OSError: the home cannot be written.
     """
-    file = file_of(make_url(url))
-    if file and file.parent.is_dir() and (own or os.access(file.parent, os.W_OK)):
-        with FileLock(f"{file}.lock"):
+    file = _locked_file(make_url(url))
+    if file and file.parent.is_dir():
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(FileLock(f"{file}.lock"))
+            except OSError:
+                if own:
+                    raise
             yield
     elif url.startswith("postgresql"):
         engine = create_engine(url, **arguments(url))
@@ -65,6 +70,14 @@ def one_at_a_time(url: str, own: bool) -> Iterator[None]:
             engine.dispose()
     else:
         yield
+
+
+def _locked_file(url: URL) -> Path | None:
+    """The file whose lock is held: by whatever link or `file:` name it is reached, it is one."""
+    if url.database and url.database.startswith("file:") and url.query.get("mode") != "memory":
+        url = url.set(database=url.database.removeprefix("file:"))
+    file = file_of(url)
+    return file.resolve() if file else None
 
 
 def missing(error: ModuleNotFoundError) -> MissingPackage:

@@ -1,5 +1,6 @@
 """The storage is Optuna's own: written by bench, read back by bench and by a plain Optuna client."""
 
+import errno
 import json
 import sqlite3
 import subprocess
@@ -49,13 +50,15 @@ Store(Path(sys.argv[1]), sys.argv[2]).close()
 """
 
 
-def test_processes_of_several_homes_that_make_one_file_at_the_same_time_all_get_it(tmp_path):
+@pytest.mark.parametrize("names", [["bench.db"], ["bench.db", "link.db"], ["file:bench.db?uri=true", "bench.db"]])
+def test_processes_of_several_homes_that_make_one_file_at_the_same_time_all_get_it(names, tmp_path):
     """Without a lock one in two or so of these fails in Optuna's migrations."""
     (tmp_path / "0").mkdir()
-    url = f"sqlite:///{tmp_path / '0' / 'bench.db'}"
+    (tmp_path / "0" / "link.db").symlink_to("bench.db")
     makers = [
         subprocess.Popen(
-            [sys.executable, "-c", MAKES, str(tmp_path / str(number)), url],
+            [sys.executable, "-c", MAKES, str(tmp_path / str(number)), f"sqlite:///{names[number % len(names)]}"],
+            cwd=tmp_path / "0",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -70,6 +73,20 @@ def test_processes_of_several_homes_that_make_one_file_at_the_same_time_all_get_
         maker.stdin.flush()
     assert [maker.communicate(timeout=100)[1] for maker in makers] == [""] * 4
     assert [maker.returncode for maker in makers] == [0] * 4
+
+
+def test_a_file_that_cannot_be_locked_is_opened_all_the_same_where_it_is_not_the_homes_own(tmp_path, monkeypatch):
+    """On a file system without locks, or beside a lock that another user made."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("bench.servers.FileLock.acquire", refuse)
+    store = Store(tmp_path / "home", f"sqlite:///{tmp_path / 'shared.db'}")
+    assert store.names() == []
+    store.close()
+    with pytest.raises(PermissionError):
+        Store(tmp_path / "home")
 
 
 def test_a_finished_trial_reads_back_as_it_was(store):
