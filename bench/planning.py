@@ -106,21 +106,26 @@ def seeds_for(found: Components, difference: float, images: int) -> int | None:
 
 def images_for(found: Components, difference: float, seeds: int) -> int | None:
     """The fewest test images that resolve a difference with so many seeds a family; None where no number does."""
-    return _fewest(lambda images: detectable(found, seeds, images) <= difference, 2, MOST_IMAGES)
+    # More may be too many: where images no longer vary, what is left to estimate is how few seeds do.
+    most = _lowest(lambda images: detectable(found, seeds, images), 2, MOST_IMAGES)
+    return _fewest(lambda images: detectable(found, seeds, images) <= difference, 2, most)
+
+
+def _lowest(value: Callable[[int], float], low: int, high: int) -> int:
+    """Where a function of a whole number is lowest that falls up to there, and rises from there on: in thirds."""
+    while high - low > 2:
+        ratio = (high / low) ** (1 / 3)
+        left = min(max(low + 1, round(low * ratio)), high - 2)
+        right = min(max(left + 1, round(low * ratio**2)), high - 1)
+        low, high = (low, right) if value(left) < value(right) else (left, high)
+    return min(range(low, high + 1), key=value)
 
 
 def _fewest(enough: Callable[[int], bool], least: int, most: int) -> int | None:
-    """The first whole number that is enough.
-
-    More may be too many: where images no longer vary, what is left to estimate is how few seeds do. So it is looked for
-    from below, by doubling, and then between the last that was not enough and the first that was.
-    """
-    few, many = least - 1, least
-    while not enough(many):
-        if many == most:
-            return None
-        few, many = many, min(2 * many, most)
-    while many - few > 1:
-        middle = (few + many) // 2
-        few, many = (few, middle) if enough(middle) else (middle, many)
-    return many
+    """The smallest whole number that is enough, given that all from there to `most` are."""
+    if not enough(most):
+        return None
+    while least < most:
+        middle = (least + most) // 2
+        least, most = (least, middle) if enough(middle) else (middle + 1, most)
+    return least

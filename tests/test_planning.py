@@ -64,6 +64,13 @@ def test_as_many_images_as_resolve_are_found_where_more_of_them_would_not():
     assert detectable(found, 2, images) <= 0.0047 < detectable(found, 2, images - 1)
 
 
+def test_images_that_resolve_are_found_however_few_their_numbers_are():
+    found = Components(0.005, (0.005, 0.005), (1e-6, 1e-5))
+    assert detectable(found, 2, 1_600) < 0.01484 < min(detectable(found, 2, 1_024), detectable(found, 2, 2_048))
+    images = images_for(found, 0.01484, 2)
+    assert detectable(found, 2, images) <= 0.01484 < detectable(found, 2, images - 1)
+
+
 def test_families_that_never_differ_resolve_no_more_than_their_images_can_show():
     perfect = np.ones((5, 360), bool)
     found = components(perfect, perfect)
