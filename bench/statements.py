@@ -146,7 +146,8 @@ def _check_reduction(statement: Statement, found: _Found) -> tuple[Verdict, str]
     # The interval is of one comparison, and may hold no reduction at all: better says that there is one, after Holm.
     if found.better and least <= low and high <= most:
         verdict = "supported"
-    elif high < least or low > most:
+    # Where no difference is resolved, none at all may be the truth: too large an estimate contradicts nothing.
+    elif found.worse or high < least or (found.better and low > most):
         verdict = "contradicted"
     asked = f"{_percent(least)} or more" if most == math.inf else f"{_percent(least)} to {_percent(most)}"
     return verdict, (
@@ -159,7 +160,7 @@ def _check_equivalent(statement: Statement, found: _Found) -> tuple[Verdict, str
     verdict: Verdict = "not resolved"
     if found.equivalent:
         verdict = "supported"
-    elif found.low > MARGIN or found.high < -MARGIN:
+    elif (found.better and found.low > MARGIN) or (found.worse and found.high < -MARGIN):
         verdict = "contradicted"
     return verdict, (
         f"{statement.a} and {statement.b} differ by {_points(found.difference)} points ({_points(found.low)} to "

@@ -86,6 +86,37 @@ def test_no_reduction_is_supported_where_better_is_not_resolved(text, log_ratio,
         assert (found.verdict, "p = 0.120 after Holm" in found.why) == ("not resolved", True)
 
 
+@pytest.mark.parametrize(
+    ("text", "p_holm", "verdict"),
+    [
+        ("cnn reduces the error of mlp by 3 %", 0.12, "not resolved"),  # its interval is 11 to 34 %
+        ("cnn reduces the error of mlp by 3 %", 0.01, "contradicted"),
+        ("cnn and mlp are equivalent", 0.12, "not resolved"),
+        ("cnn and mlp are equivalent", 0.01, "contradicted"),
+        ("mlp reduces the error of cnn by 0 %", 0.12, "contradicted"),  # by its interval, -51 to -13 %
+    ],
+)
+def test_too_large_a_difference_contradicts_only_where_it_is_resolved(text, p_holm, verdict):
+    assert _judged(text, (0.002, 0.008), (-0.41, -0.12), p_holm).verdict == verdict
+
+
+def test_a_family_that_is_resolved_to_be_worse_reduces_no_error():
+    assert _judged("mlp reduces the error of cnn by 3 %", (0.0002, 0.0005), (-0.015, -0.005), 0.01).verdict == (
+        "contradicted"
+    )
+
+
+def _judged(text, ci95, log_ratio_ci95, p_holm):
+    """Of cnn against mlp, where cnn errs less."""
+    finals = {name: replace(FINAL, id=name, family=name) for name in ("cnn", "mlp")}
+    stored = {
+        "difference": sum(ci95) / 2, "ci95": ci95, "log_ratio": sum(log_ratio_ci95) / 2,
+        "log_ratio_ci95": log_ratio_ci95, "p_holm": p_holm, "p_equivalence_holm": 1.0,
+    }  # fmt: skip
+    statement = parse(text)
+    return judge(statement, finals[statement.a], finals[statement.b], Duels({"cnn mlp": stored}))
+
+
 def test_the_strongest_wording_that_holds_is_itself_supported(home):
     for text in ("cnn beats mlp", "mlp beats cnn", "mlp and cnn are equivalent", "one beats other"):
         strongest = judged(home, text).strongest
