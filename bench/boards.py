@@ -146,7 +146,7 @@ def make_validation_board(home: Path, storage: str | None, dataset: str, at: Bud
     if at is None:
         rows = [row for one in _searched(home, storage, dataset) if (row := _as_it_stands(one))]
         return validation_board(dataset, rows)
-    finals, wrong = results.sound(home, dataset)
+    finals, wrong = results.sound(home, dataset, replaced=True)
     board = board_at(dataset, _searched(home, storage, dataset, finals), at)
     return replace(board, notes=(*board.notes, *(f"Left out: {why}" for why in wrong)))
 

@@ -113,11 +113,13 @@ def read_finals(home: Path, dataset: str | None = None) -> list[Final]:
     return sorted(finals, key=lambda final: (final.created, final.id))
 
 
-def sound(home: Path, dataset: str) -> tuple[list[Final], list[str]]:
+def sound(home: Path, dataset: str, replaced: bool = False) -> tuple[list[Final], list[str]]:
     """The finals of a data set whose files are as they were written, oldest first, and what is wrong with each other.
 
     Where the predictions of a study's newest final changed, none of the study is there: an older one is no substitute.
-    Predictions of those that a newer one has replaced are not looked at; nothing of them is shown.
+
+    Args:
+        replaced: look at the predictions of those that a newer one has replaced too, since something of them is shown.
     """
     finals, wrong = [], []
     for path in sorted((home / "results").glob(f"{slug(dataset)}/*/*/result.json")):
@@ -126,13 +128,15 @@ def sound(home: Path, dataset: str) -> tuple[list[Final], list[str]]:
         except RecordError as error:
             wrong.append(str(error))
     finals.sort(key=lambda final: (final.created, final.id))
-    for last in newest(finals):
+    last = newest(finals)
+    gone: list[Final] = []
+    for one in finals if replaced else last:
         try:
-            checked_predictions(home, last)
+            checked_predictions(home, one)
         except RecordError as error:
             wrong.append(str(error))
-            finals = [final for final in finals if place_of(final) != place_of(last)]
-    return finals, wrong
+            gone += [final for final in finals if place_of(final) == place_of(one)] if one in last else [one]
+    return [final for final in finals if final not in gone], wrong
 
 
 def of_study(

@@ -80,8 +80,8 @@ def test_a_final_that_was_changed_is_left_out_of_the_board_with_what_to_do(tmp_p
     assert boards.standing(tmp_path, finals[0]).row["family"] == "mlp"
 
 
-@pytest.mark.parametrize("change", [change_the_manifest, change_the_predictions, break_the_result])
-def test_a_final_that_was_changed_gives_an_earlier_board_no_test_accuracy(tmp_path, monkeypatch, change):
+@pytest.fixture
+def searched(tmp_path, monkeypatch):
     sealed = SimpleNamespace(checksum="c1", n_validation=1_000, name="digits")
     monkeypatch.setattr("bench.data.sealed.sealed_in", lambda home: [sealed])
     family, searched = load("mlp"), Store(tmp_path)
@@ -92,6 +92,29 @@ def test_a_final_that_was_changed_gives_an_earlier_board_no_test_accuracy(tmp_pa
         write(Started(number, family.reference, 0, 1_000))
         write(Finished(Trial(number, "complete", family.reference, 0.9 + number / 100, 1_000, elapsed=number)))
     searched.close()
+
+
+@pytest.mark.usefixtures("searched")
+def test_a_final_that_a_newer_one_replaced_and_that_was_changed_gives_an_earlier_board_no_test_accuracy(
+    tmp_path, monkeypatch
+):
+    old = store(tmp_path, "mlp", random_answers(1), "old", created="2025-01-01T00:00:00+00:00", study_id="one")
+    new = store(tmp_path, "mlp", random_answers(0), "new", study_id="one")
+    monkeypatch.setattr(results, "trial_of", lambda home, final: {"old": 2, "new": 3}[final.id])
+
+    def tested(trials):
+        (row,) = boards.make_validation_board(tmp_path, None, "digits", Budget(trials, "trials")).rows
+        return row["test_accuracy"]
+
+    assert (tested(3), tested(4)) == (old.test_accuracy, new.test_accuracy)
+    change_the_predictions(tmp_path, old)
+    assert (tested(3), tested(4)) == (None, new.test_accuracy)
+    assert "mlp/old" in boards.make_validation_board(tmp_path, None, "digits", Budget(3, "trials")).notes[-1]
+
+
+@pytest.mark.usefixtures("searched")
+@pytest.mark.parametrize("change", [change_the_manifest, change_the_predictions, break_the_result])
+def test_a_final_that_was_changed_gives_an_earlier_board_no_test_accuracy(tmp_path, change):
     final = store(tmp_path, "mlp", random_answers(0), study_id="one")
     (row,) = boards.make_validation_board(tmp_path, None, "digits", Budget(4, "trials")).rows
     assert row["test_accuracy"] == final.test_accuracy
