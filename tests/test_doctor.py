@@ -16,6 +16,7 @@ def doctor(home, *arguments, environment=None):
     return run.returncode, {(row["part"], row["name"]): row for row in json.loads(run.stdout)["rows"]}
 
 
+@pytest.mark.slow
 def test_a_machine_that_runs_the_main_job_is_well(tmp_path):
     code, rows = doctor(tmp_path / "home")
     assert code == 0

@@ -12,6 +12,8 @@ import sys
 from bench.family import Family
 from bench.space import Int, SearchSpace
 
+pytestmark = pytest.mark.slow  # every test here starts workers
+
 
 def build(config, image_shape, classes):
     import keras
@@ -57,7 +59,6 @@ def test_a_sampler_that_cannot_serve_leaves_no_study_behind(tmp_path, options, c
     assert document(tmp_path, "studies")["rows"] == []
 
 
-@pytest.mark.slow
 def test_a_search_in_which_nothing_completes_ends_early_with_exit_4_and_the_reason(tmp_path):
     family = tmp_path / "broken.py"
     family.write_text(FAMILY.format(fault="raise RuntimeError('no model today')", reference="None"))

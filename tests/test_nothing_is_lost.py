@@ -157,6 +157,7 @@ def test_the_second_ctrl_c_ends_at_once_even_with_a_worker_that_does_not_listen(
     assert not worker.is_running()
 
 
+@pytest.mark.slow
 def test_a_killed_parent_leaves_no_worker_even_when_that_is_stopped(tmp_path):
     process = start(tmp_path, "--trials", "500", "--no-final")
     wait_for(lambda: len(finished(tmp_path)) >= 1)

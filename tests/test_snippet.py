@@ -22,6 +22,7 @@ def config(**changes):
     return {**load("mlp").reference, **changes}
 
 
+@pytest.mark.slow
 def test_it_trains_the_models_with_every_setting_and_learns(sealed, tmp_path):
     """Plain gradient descent, whose three settings all show, under a schedule."""
     settings = config(

@@ -3,8 +3,12 @@
 import signal
 import subprocess
 
+import pytest
+
 from tests.command_line import BENCH, bench, document
 from tests.waiting import wait_for_trials
+
+pytestmark = pytest.mark.slow  # every test here searches in a process of its own
 
 
 def start(home, *options):

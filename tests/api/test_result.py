@@ -124,6 +124,7 @@ def test_an_empty_home_has_no_studies(tmp_path):
     assert (len(found), repr(found), found._repr_html_()) == (0, "No studies yet.", "<p>No studies yet.</p>")
 
 
+@pytest.mark.slow
 def test_a_lambda_layer_is_refused_before_the_test_set_is_opened(tmp_path):
     def build(config, image_shape, classes):
         import keras

@@ -172,6 +172,7 @@ def test_a_family_of_main_with_layers_of_its_own_is_searched_tested_and_loaded(t
     assert "\x1b" not in found.stdout + found.stderr
 
 
+@pytest.mark.slow
 def test_a_family_of_a_module_beside_the_script_is_found_by_the_workers(tmp_path):
     place = tmp_path / "elsewhere"
     place.mkdir()
@@ -234,6 +235,7 @@ print(bench.search(family, trials=1, dataset="digits", final=False).to_json()["t
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_raises_interrupted_and_puts_the_handlers_back(tmp_path):
     import psutil
 

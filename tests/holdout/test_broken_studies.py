@@ -8,6 +8,8 @@ from homes import bench, replace_the_storage
 
 from bench import results, studies
 
+pytestmark = pytest.mark.slow  # the home that they change takes a search and a final
+
 
 def test_a_trial_that_another_program_put_there_stops_the_search_with_the_way_out(home):
     import optuna
@@ -62,7 +64,6 @@ def test_the_state_of_a_study_is_listed(home):
     assert states == {"digits-mlp": "tested", "other": "searched"}
 
 
-@pytest.mark.slow
 def test_a_study_that_was_searched_anew_has_no_final_of_the_one_before(home):
     """The storage is lost and mended, then a study of the same name is made: what was tested is another's."""
     replace_the_storage(home)
@@ -80,7 +81,6 @@ def test_a_study_that_was_searched_anew_has_no_final_of_the_one_before(home):
     assert results.read_finals(home) == [tested]
 
 
-@pytest.mark.slow
 def test_deleting_a_study_of_another_storage_leaves_the_finals_of_its_namesake(home, tmp_path):
     url = f"sqlite:///{tmp_path / 'other.db'}"
     anew = ["--dataset", "digits", "--trials", "1", "--storage", url, "--workers", "1", "--no-final"]

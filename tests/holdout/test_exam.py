@@ -237,6 +237,7 @@ def test_the_reference_is_tested_in_the_same_look(tmp_path, sealed, models):
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 1
 
 
+@pytest.mark.slow
 def test_a_reference_that_is_not_what_was_frozen_opens_nothing(tmp_path, sealed, models):
     run = reference_run(models)
     for wrong, said in (

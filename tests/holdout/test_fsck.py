@@ -12,6 +12,8 @@ from homes import bench, one, replace_the_storage
 
 from bench.holdout import fsck, ledger
 
+pytestmark = pytest.mark.slow  # the home that they change takes a search and a final
+
 
 def test_a_home_as_it_was_made_is_clean(home):
     run = bench(home, "fsck")
@@ -63,7 +65,6 @@ def break_a_seal(home):
     one(home, "cache/*/seal.json").write_text("{")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "part", "gone"),
     [

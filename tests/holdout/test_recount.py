@@ -11,6 +11,8 @@ from bench.files import sha256
 from bench.holdout import fsck
 from tests.test_results import random_answers, store
 
+pytestmark = pytest.mark.slow  # the home that they change takes a search and a final
+
 
 def test_stored_probabilities_are_what_the_result_was_made_from(home):
     """A repacked file has another hash, whatever it holds."""
@@ -40,7 +42,6 @@ def test_labels_that_do_not_belong_to_the_predictions_are_seen(home, change, sai
     assert said in run.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [

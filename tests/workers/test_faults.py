@@ -16,6 +16,8 @@ from bench.records import Finished, Paused, Reported, Started, WorkerChanged
 from bench.workers.messages import Done, Job, Size, Sized
 from bench.workers.pool import Place, Pool
 
+pytestmark = pytest.mark.slow  # every test here starts workers of its own
+
 
 class Script:
     """A proposer that gives what it was given, and a stopper that never stops."""
@@ -109,7 +111,6 @@ def test_a_trial_that_takes_too_long_has_timed_out(digits, faulty, tmp_path):
     assert trials[0].samples > 0
 
 
-@pytest.mark.slow
 def test_a_worker_that_does_not_hear_a_time_out_is_replaced(digits, faulty, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.engines.local.GRACE_SECONDS", 1.0)
     trials, events = drive(digits, faulty, tmp_path, "hang", "none", trial_seconds=4.0)
@@ -136,7 +137,6 @@ def test_a_worker_that_is_stopped_by_a_signal_is_replaced_and_its_trial_run_agai
     assert not stopped[0].is_running()
 
 
-@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced_and_named(digits, faulty, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.workers.pool.STOPPED_SECONDS", 1.0)
     monkeypatch.setattr("bench.workers.pool.SILENT_SECONDS", 3.0)
@@ -201,7 +201,6 @@ def test_workers_ignore_ctrl_c_and_end_with_their_parent(digits, faulty, tmp_pat
     assert alive == []
 
 
-@pytest.mark.slow
 def test_workers_that_cannot_start_end_the_search_with_the_log(faulty, tmp_path):
     from bench.errors import BenchError
 
