@@ -141,7 +141,7 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
                 screen.message(f"The space holds no more than {found.finished} configurations; {study!r} is done.")
         else:
             found = outcome(session.store, study)
-            _check_searched(family, session.sealed, found)
+            check_searched(family, session.sealed, found)
             settings = accept(study, family, options.accept, dict(found.settings), session.store)
             found = replace(found, settings=settings)
         stored: Final | None = None
@@ -228,8 +228,13 @@ def search_on_screen(
     return search(request, session.sealed, session.store, pool, hear, enough, room, leases, screen.message)
 
 
-def _check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:
-    """A final takes the configuration from the study; only `build` comes from the family."""
+def check_searched(family: Family, sealed: Sealed, found: Outcome) -> None:
+    """A final takes the configuration from the study; only `build` comes from the family.
+
+    Raises:
+        UsageError: the study is another family's, or was made to compare engines.
+        FrozenStudy: `build` or the data are not what was searched.
+    """
     from bench import frozen
     from bench.records import COMPARISON
 

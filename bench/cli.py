@@ -18,7 +18,7 @@ from bench.errors import BenchError, Interrupted
 # In the order of the help.
 COMMANDS = (
     *("search", "final", "leaderboard", "reproduce", "trials", "show", "mistakes", "claim", "studies", "families"),
-    *("datasets", "plan", "compare-engines", "dashboard", "doctor", "fsck", "config", "completion"),
+    *("datasets", "plan", "peek", "compare-engines", "dashboard", "doctor", "fsck", "config", "completion"),
 )
 
 WIDTH = 78  # of what stands as it is in a help text

@@ -20,7 +20,10 @@ Assignment = tuple[tuple[int, ...], int]  # what one worker trains: indices of t
 
 @dataclass(frozen=True)
 class Run:
-    """One run: a configuration, its seed, a number to tell it by, and the samples that it will see."""
+    """One run: a configuration, its seed, a number to tell it by, and the samples that it will see.
+
+    `retrain`, `save_to` and `looks` are as in `bench.workers.messages.Job`.
+    """
 
     params: Mapping[str, Value]
     seed: int
@@ -28,6 +31,7 @@ class Run:
     samples: int
     retrain: bool = False
     save_to: Path | None = None
+    looks: tuple[int, ...] = ()
 
 
 def run_all(
@@ -70,7 +74,7 @@ def run_all(
                 jobs = []
                 for run in (runs[index] for index in group):
                     kind = (precision, (), run.retrain, run.save_to, code)
-                    jobs.append(Job(run.number, family, run.params, run.seed, *kind))
+                    jobs.append(Job(run.number, family, run.params, run.seed, *kind, looks=run.looks))
                     emit(Started(run.number, run.params, worker, run.samples, attempt, run.seed))
                 pool.submit(worker, replace(jobs[0], beside=tuple(jobs[1:])))
         for worker, message in pool.poll(0.2):

@@ -95,11 +95,13 @@ class Trainer(Protocol):
         samples: images seen so far.
         build_seconds, trace_seconds, train_seconds, eval_seconds: where the time went.
         parameters: weights of the model, trainable or not.
+        validation_images: how many there are to judge on.
     """
 
     total_samples: int
     samples: int
     parameters: int
+    validation_images: int
     build_seconds: float
     trace_seconds: float
     train_seconds: float
@@ -125,6 +127,10 @@ class Trainer(Protocol):
 
     def confusion(self) -> Cells | None:
         """(true label, predicted label, images) of the last `val_accuracy`, zeros left out; None before the first."""
+        ...
+
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Which images of the last `val_accuracy` were classified correctly, shape (images,)."""
         ...
 
     def save(self, path: Path) -> None:

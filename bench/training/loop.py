@@ -124,6 +124,7 @@ class Base(ABC):
         self.recipe = recipe
         self.samples = 0
         self.parameters = int(model.count_params())
+        self.validation_images = len(data.val_x)
         self.total_samples = round(recipe.epochs * len(data.x))
         self.total_steps = steps_for(self.total_samples, recipe.batch_size)
         self.trace_seconds = self.train_seconds = self.eval_seconds = 0.0
@@ -166,6 +167,11 @@ class Base(ABC):
         true = self._data.val_y[: len(self._predicted)].astype(np.int64)
         cells, images = np.unique(true * self._data.classes + self._predicted, return_counts=True)
         return tuple((*divmod(int(cell), self._data.classes), int(n)) for cell, n in zip(cells, images, strict=True))
+
+    def correct(self) -> npt.NDArray[np.bool_]:
+        assert self._predicted is not None, "nothing was judged yet"
+        right: npt.NDArray[np.bool_] = self._predicted == self._data.val_y[: len(self._predicted)]
+        return right
 
     def save(self, path: Path) -> None:
         self.model.save(path)

@@ -36,12 +36,14 @@ class Job:
         number: the trial's number, or an index within a confirmation or a retraining.
         rungs: nominal samples at which to report and wait for a decision, ascending, below the run's end.
         retrain: train on train + validation, without any evaluation.
-        save_to: where the model goes at the end, or None.
+        save_to: where the model goes at the end, or with `looks` the answers; or None.
         code: `Family.code` as the parent knows it; None does not check.
         tell_so_far: at each rung say what a record needs if the run ends there, for a parent that ends it unasked.
         state: where a pause saves the run, or None where none is asked for.
         resume: go on from `state`; from the start where that is lost.
         beside: other retrainings of the same configuration's architecture that go with this one in one program. JAX.
+        looks: nominal samples, ascending, at which to judge and go on unasked; which validation images were right at
+            each is saved as bool, shape (looks, validation images).
     """
 
     number: int
@@ -57,6 +59,7 @@ class Job:
     state: Path | None = None
     resume: bool = False
     beside: tuple[Job, ...] = ()
+    looks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

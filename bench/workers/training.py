@@ -53,6 +53,8 @@ class Training:
             return self._beside([Training(self._worker, other, 0.0) for other in job.beside], family, data)
         if job.retrain:
             return self._retrain(trainer)
+        if job.looks:
+            return self._look(trainer)
         if job.resume:
             self._load(trainer)
         for rung in job.rungs:
@@ -88,6 +90,26 @@ class Training:
         """Save. A diverged seed is saved as it is: it counts as it scores, and none is dropped."""
         self._save(trainer.save, self._job.save_to)
         return self.done("complete", detail=diverged and f"diverged: {diverged}")
+
+    def _look(self, trainer: Trainer) -> Done:
+        """Judge at every look, and save which images were right. After a divergence none is: it counts as it scores."""
+        import numpy as np
+
+        from bench.files import write_atomic
+        from bench.training.interface import Diverged
+
+        detail, seen = None, []
+        try:
+            for look in self._job.looks:
+                trainer.advance(look, self._progress)
+                self._val_accuracy = trainer.val_accuracy()
+                seen.append(trainer.correct())
+        except Diverged as error:
+            detail = f"diverged: {error}"
+        answers = np.zeros((len(self._job.looks), trainer.validation_images), bool)
+        answers[: len(seen)] = seen or False
+        self._save(lambda path: write_atomic(path, lambda file: np.save(file, answers)), self._job.save_to)
+        return self.done("complete", detail=detail)
 
     def _beside(self, others: list[Training], family: Any, data: Data) -> Done:
         """Retrain several runs in one program where their models allow that, else one after another."""

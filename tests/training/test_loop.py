@@ -136,6 +136,7 @@ def test_the_confusion_is_that_of_the_last_evaluation(judged_on):
     cells = {(true, guess): images for true, guess, images in trainer.confusion()}
     assert cells == Counter(zip(y.tolist(), predicted.tolist(), strict=True))
     assert sum(n for (true, guess), n in cells.items() if true == guess) / len(y) == pytest.approx(accuracy)
+    np.testing.assert_array_equal(trainer.correct(), predicted == y)
 
 
 def test_a_run_of_epochs_that_the_batch_does_not_divide_ends_with_a_full_batch():
