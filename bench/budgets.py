@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
+from bench.options import seconds_in
 from bench.ranking import Board, by_value, wilson
 from bench.records import Final, Trial
 
@@ -22,6 +23,7 @@ COLUMNS = (
     "rank", "tied", "family", "engine", "study", "val_accuracy", "ci95", "trial", "trials", "pruned", "failed",
     "samples", "device_seconds", "reached", "params", "test_accuracy", "test_ci95",
 )  # fmt: skip
+WRITTEN = "is written like 20 for trials, or 40s, 10m, 1h for device time"
 OPTIMISTIC = (
     "The best of many trials on the images that chose it is optimistic, the more so the more trials there were."
 )
@@ -45,6 +47,14 @@ class Budget:
 
     def __str__(self) -> str:
         return words(self.amount, self.unit)
+
+
+def budget_of(text: str) -> Budget | None:
+    """'20' is so many trials; '40s', '10m' or '1h30m' is device-seconds; None where it is not WRITTEN so."""
+    if text.isdecimal():
+        return Budget(int(text), "trials") if int(text) else None
+    seconds = seconds_in(text) if text[-1:] in ("s", "m", "h") else None
+    return None if seconds is None else Budget(seconds, "device_seconds")
 
 
 @dataclass(frozen=True)

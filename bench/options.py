@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,3 +164,12 @@ def data_dir_of(given: str | Path | None) -> Path | None:
     """Where data sets are looked for first: as given, else $BENCH_DATA_DIR, else nowhere."""
     found = given if given is not None else os.environ.get("BENCH_DATA_DIR")
     return Path(found) if found else None
+
+
+def seconds_in(text: str) -> float | None:
+    """Seconds of '90', '90s', '30m', '2h', or sums of them such as '1h30m'; None where it is not written so."""
+    units = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * units[unit] for number, unit in parts) or None

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from rich.console import Console, ConsoleOptions, RenderResult
 
 from bench import boards, formats
 from bench.api import html
 from bench.api.text import plain
+from bench.errors import UsageError
 from bench.options import home_of
 from bench.ranking import Board
 from bench.terminal.tables import leaderboard_table
+
+if TYPE_CHECKING:
+    from bench.budgets import Budget
 
 Row = Mapping[str, Any]
 
@@ -25,6 +29,7 @@ def leaderboard(
     validation: bool = False,
     home: str | Path | None = None,
     storage: str | None = None,
+    at: int | str | None = None,
 ) -> Leaderboard:
     """Compare the families that have a final on this data set. Reads stored numbers; nothing is trained or tested.
 
@@ -33,20 +38,35 @@ def leaderboard(
         baseline: the family that error reduction is against; None for mlp.
         validation: rank the studies by their best validation accuracy instead, before any look at the test set.
         home: where everything is stored; None for $BENCH_HOME, else ./runs.
-        storage: URL of another Optuna storage than <home>/bench.db; only `validation` reads it.
+        storage: URL of another Optuna storage than <home>/bench.db; only `validation` and `at` read it.
+        at: the board on validation as it was after so many trials each (20), or so much device time ("40s", "10m").
 
     Returns:
         Its rows in order of rank. None is not an error.
 
     Raises:
+        UsageError: `at` is no budget, or is given together with `validation`.
         UnknownFamily: the baseline is no family.
         RecordError: a stored result does not read back, or was changed.
     """
     where = home_of(home)
     name = boards.dataset_name(where, str(dataset) if dataset is not None else None)
+    if at is not None:
+        if validation:
+            raise UsageError("A board at a budget is one on validation already: leave validation out, or at.")
+        return Leaderboard(boards.make_validation_board(where, storage, name, _budget(at)))
     if validation:
         return Leaderboard(boards.make_validation_board(where, storage, name))
     return Leaderboard(boards.make_board(where, name, baseline))
+
+
+def _budget(at: object) -> Budget:
+    from bench.budgets import WRITTEN, budget_of
+
+    found = budget_of(str(at)) if isinstance(at, (int, str)) and not isinstance(at, bool) else None
+    if found is None:
+        raise UsageError(f"at {WRITTEN}, not {at!r}.")
+    return found
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -109,7 +129,7 @@ class Leaderboard(Sequence[Row]):
 
         from dashboards.figures import BLUE, GREY, GRID
 
-        tested = "test_accuracy" in self.board.columns
+        tested = "test_accuracy" in self.board.columns and self.board.at is None
         family = formats.columns_of(self.board)["family"]
         percent = [100 * row["test_accuracy" if tested else "val_accuracy"] for row in self.board.rows]
         bounds = [[100 * bound for bound in row["ci95"]] for row in self.board.rows]

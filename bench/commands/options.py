@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from bench.commands.parser import Parser
 
 from bench.commands.common import say
-from bench.options import DEFAULT_SEEDS, HARMLESS
+from bench.options import DEFAULT_SEEDS, HARMLESS, seconds_in
 from bench.urls import has_password
 
 LONGEST_NAME = 200  # Optuna's tables hold 512
@@ -182,22 +181,17 @@ def pair(text: str) -> tuple[str, str]:
 
 def budget(text: str) -> Budget:
     """'20' is so many trials; '40s', '10m' or '1h30m' is device-seconds."""
-    from bench.budgets import Budget
+    from bench.budgets import WRITTEN, budget_of
 
-    if text.isdecimal() and int(text):
-        return Budget(int(text), "trials")
-    try:
-        if text[-1:] in ("s", "m", "h"):
-            return Budget(duration(text), "device_seconds")
-    except argparse.ArgumentTypeError:
-        pass
-    raise argparse.ArgumentTypeError(f"is written like 20 for trials, or 40s, 10m, 1h for device time, not {text!r}")
+    found = budget_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{WRITTEN}, not {text!r}")
+    return found
 
 
 def duration(text: str) -> float:
     """Seconds of '90', '90s', '30m', '2h', or sums of them such as '1h30m'."""
-    units = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if not parts or "".join(n + u for n, u in parts) != text or not sum(float(n) for n, _ in parts):
+    found = seconds_in(text)
+    if found is None:
         raise argparse.ArgumentTypeError(f"is written like 90s, 30m or 1h30m, not {text!r}")
-    return sum(float(number) * units[unit] for number, unit in parts)
+    return found

@@ -1,9 +1,14 @@
 """`bench.leaderboard`: the same cells everywhere, and nothing in them alive."""
 
+import json
+
+import pytest
 from rich.console import Console
 
 import bench
 from bench.api.leaderboard import Leaderboard
+from bench.cli import main
+from bench.errors import UsageError
 from bench.formats import columns_of
 from bench.ranking import leaderboard, validation_board
 from tests.test_ranking import CNN, COMPARISONS, MLP
@@ -75,3 +80,28 @@ def test_names_stay_text_on_a_page_and_in_a_figure():
 def test_the_validation_board_of_a_home_ranks_its_studies(result):
     (row,) = bench.leaderboard("digits", validation=True, home=result.home)
     assert (row["family"], row["val_accuracy"]) == ("small", result.best.val_accuracy)
+
+
+@pytest.mark.parametrize("at", [2, "2", "1h"])
+def test_a_board_at_a_budget_is_the_one_that_the_command_prints(result, capsys, at):
+    board = bench.leaderboard("digits", at=at, home=result.home)
+    given = ["--dataset", "digits", "--home", str(result.home), "--at", str(at)]
+    assert main(["leaderboard", *given, "--json"]) == 0
+    assert board.to_json() == json.loads(capsys.readouterr().out)
+    assert board.to_json()["at"]["unit"] == ("device_seconds" if at == "1h" else "trials")
+    (row,) = board
+    (dots,) = board.plot().data
+    assert dots.x == (100 * row["val_accuracy"],)
+    assert "best validation accuracy" in board.plot().layout.xaxis.title.text
+    assert board.to_frame()["val_accuracy"].tolist() == [row["val_accuracy"]]
+
+
+@pytest.mark.parametrize("at", [0, -1, True, 1.5, "", "0s", "soon", "40 s", [2]])
+def test_a_budget_that_is_none_is_refused_with_how_it_is_written(tmp_path, at):
+    with pytest.raises(UsageError, match="at is written like 20 for trials, or 40s, 10m, 1h for device time, not"):
+        bench.leaderboard("digits", at=at, home=tmp_path)
+
+
+def test_a_board_is_at_a_budget_or_the_one_of_now(tmp_path):
+    with pytest.raises(UsageError, match="leave validation out, or at"):
+        bench.leaderboard("digits", validation=True, at=2, home=tmp_path)
