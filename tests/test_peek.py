@@ -214,4 +214,4 @@ def test_hostile_names_are_text_and_one_seed_has_no_interval():
     text = render({**shown(seeds=1), "study": "[red]x[/] \x1b[31m\r\n"}, 80)
     assert "[red]x[/]" in text
     assert all(character.isprintable() or character == "\n" for character in text)
-    assert "no interval is given" in " ".join(text.split())
+    assert "there is no interval" in " ".join(text.split())
