@@ -4,8 +4,7 @@ standard library only, since a leaderboard is printed with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.records import Final
@@ -14,6 +13,7 @@ MARGIN = 0.001  # accuracies that differ by less than a tenth of a point are as 
 ALPHA = 0.05
 MOST_PAIRS = 8  # more sentences than this nobody reads
 Pair = Mapping[str, Any]
+Met = tuple[Final, Final, Pair | None]  # two finals and their stored comparison, None where there is none
 
 
 def columns(pair: Pair | None, sign: int) -> dict[str, Any]:
@@ -31,18 +31,14 @@ def columns(pair: Pair | None, sign: int) -> dict[str, Any]:
     return {"p_better": share, "p_better_ci95": [low, high], "p_equivalence": pair["p_equivalence"]}
 
 
-def notes(
-    ordered: Sequence[Final], pair_of: Callable[[Final, Final], Pair | None], names: Mapping[str, str]
-) -> list[str]:
+def notes(pairs: Iterable[Met], names: Mapping[str, str]) -> list[str]:
     """A sentence for each pair that is shown to be equivalent.
 
     Args:
-        pair_of: the stored comparison of two finals, in either order.
         names: final's id -> what it is called.
     """
     said = []
-    for a, b in combinations(ordered, 2):
-        pair = pair_of(a, b)
+    for a, b, pair in pairs:
         if pair is not None and pair["p_equivalence_holm"] is not None and pair["p_equivalence_holm"] < ALPHA:
             said.append(
                 f"{names[a.id]} and {names[b.id]} are equivalent: they differ by less than {100 * MARGIN:.1f} points "

@@ -63,8 +63,10 @@ def complete(home: Path, dataset: str, finals: Iterable[Final]) -> Pairs:
 
 def are_complete(pairs: Iterable[str], finals: Iterable[Final]) -> bool:
     """Whether these are all pairs of newest finals that are compared, and no others."""
-    wanted = {frozenset((a.id, b.id)) for a, b in combinations(newest(finals), 2) if group_of(a) == group_of(b)}
-    return {frozenset(pair.split()) for pair in pairs} == wanted
+    groups: dict[object, list[str]] = {}
+    for final in newest(finals):
+        groups.setdefault(group_of(final), []).append(final.id)
+    return {*pairs} == {f"{a} {b}" for group in groups.values() for a, b in combinations(group, 2)}
 
 
 def update(home: Path, dataset: str) -> None:

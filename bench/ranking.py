@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import Any
 
 from bench import certainty, seeds
-from bench.certainty import ALPHA
+from bench.certainty import ALPHA, Met
 from bench.fairness import budget_notes, gap, gap_note, usual_trials
 from bench.likeness import alike
 from bench.records import WINNER, Final
@@ -72,7 +72,7 @@ def leaderboard(
     against = of_family(rows, baseline or DEFAULT_BASELINE)
     if against is None and rows and baseline:
         notes.append(f"The baseline {baseline} has no final yet: run `bench search {baseline}`.")
-    ranks = {final.id: 1 + sum(duels.better(other, final) for other in rows) for final in rows}
+    ranks = duels.ranks(rows)
     ordered = sorted(rows, key=lambda final: (ranks[final.id], -final.test_accuracy, final.family))
     images = (validation_images or {}).get(rows[-1].data_checksum) if rows else None
     gaps = {final.id: gap(final, images) for final in ordered} if images else {}
@@ -90,8 +90,9 @@ def leaderboard(
         for final in ordered
     ]
     names = names_of(ordered)
-    notes += _notes(ordered, against, duels)
-    notes += certainty.notes(ordered, lambda a, b: duels.pair(a, b)[0], names)
+    pairs = duels.among(ordered)
+    notes += _notes(ordered, against, duels, pairs)
+    notes += certainty.notes(pairs, names)
     notes += seeds.notes(ordered, names)
     notes += [gap_note(names[final.id], gaps[final.id]) for final in ordered if gaps and gaps[final.id].implausible]
     notes += budget_notes(ordered, names)
@@ -128,20 +129,34 @@ class Duels:
     """Stored comparisons, looked up either way round; of hundreds of finals there are tens of thousands."""
 
     def __init__(self, comparisons: Mapping[str, Mapping[str, Any]]) -> None:
-        self._pairs: dict[tuple[str, str], tuple[Mapping[str, Any], int]] = {}
+        self._pairs = comparisons
         self._better: set[tuple[str, str]] = set()
         for key, pair in comparisons.items():
-            a, b = key.split()
-            self._pairs[a, b], self._pairs[b, a] = (pair, 1), (pair, -1)
             if pair["p_holm"] is not None and pair["p_holm"] < ALPHA:
                 # With few errors the test of the difference and the interval of the ratio may disagree: both say it.
                 low, high = pair["log_ratio_ci95"] or (1.0, 1.0)
                 if not low <= 0 <= high and pair["difference"] != 0:
+                    a, b = key.split()
                     self._better.add((a, b) if pair["difference"] > 0 else (b, a))
 
     def pair(self, a: Final, b: Final | None) -> tuple[Mapping[str, Any] | None, int]:
         """The comparison of a and b, and +1 or -1 for the order that it was made in."""
-        return self._pairs.get((a.id, b.id), (None, 1)) if b is not None else (None, 1)
+        if b is None:
+            return None, 1
+        pair = self._pairs.get(f"{a.id} {b.id}")
+        return (pair, 1) if pair is not None else (self._pairs.get(f"{b.id} {a.id}"), -1)
+
+    def among(self, rows: Sequence[Final]) -> list[Met]:
+        """Every two of these rows, and their comparison."""
+        return [(a, b, self.pair(a, b)[0]) for a, b in combinations(rows, 2)]
+
+    def ranks(self, rows: Sequence[Final]) -> dict[str, int]:
+        """Final's id -> 1 + the number of these rows that are significantly better."""
+        ranks = {final.id: 1 for final in rows}
+        for a, b in self._better:
+            if a in ranks and b in ranks:
+                ranks[b] += 1
+        return ranks
 
     def better(self, a: Final, b: Final) -> bool:
         return (a.id, b.id) in self._better
@@ -194,16 +209,16 @@ def _row(
     }
 
 
-def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels) -> list[str]:
+def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels, pairs: Sequence[Met]) -> list[str]:
     notes = []
     names = names_of(ordered)
-    groups = _unresolved(ordered, duels)
+    groups = _unresolved(ordered, duels, pairs)
     for group in groups[:MOST_GROUPS]:
         *some, last = (names[identity] for identity in group)
         notes.append(f"{', '.join(some)} and {last} cannot be separated by this data (5 %, Holm-corrected).")
     if len(groups) > MOST_GROUPS:
         notes.append(f"{len(groups) - MOST_GROUPS} more groups of families cannot be separated.")
-    missing = [(a, b) for a, b in combinations(ordered, 2) if duels.pair(a, b)[0] is None]
+    missing = [(a, b) for a, b, pair in pairs if pair is None]
     if missing:
         a, b = (names[final.id] for final in missing[0])
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -217,31 +232,33 @@ def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels) -> lis
             "A row of one seed is never called better or worse, and intervals that involve it hold for that seed "
             f"alone: {', '.join(lone)}."
         )
-    pairs = {names[final.id]: duels.pair(final, against)[0] for final in ordered if against}
-    undefined = [name for name, pair in pairs.items() if pair is not None and pair["log_ratio"] is None]
+    met = {names[final.id]: duels.pair(final, against)[0] for final in ordered if against}
+    undefined = [name for name, pair in met.items() if pair is not None and pair["log_ratio"] is None]
     if undefined and against:
         notes.append(f"Too few errors for an error reduction against {names[against.id]}: {', '.join(undefined)}.")
     return [*notes, *sorted({warning for final in ordered for warning in final.warnings})]
 
 
-def _unresolved(ordered: Sequence[Final], duels: Duels) -> list[list[str]]:
+def _unresolved(ordered: Sequence[Final], duels: Duels, pairs: Sequence[Met]) -> list[list[str]]:
     """Ids, in groups within which every pair was tested and none separated; each unresolved pair is in at least one."""
     ids = [final.id for final in ordered]
     near: dict[str, set[str]] = {identity: set() for identity in ids}
-    for a, b in combinations(ordered, 2):
-        pair, _ = duels.pair(a, b)
+    for a, b, pair in pairs:
         if pair is not None and pair["p_holm"] is not None and not duels.apart(a, b):
             near[a.id].add(b.id)
             near[b.id].add(a.id)
-    groups: list[set[str]] = []
+    groups: list[list[str]] = []
+    places: dict[str, set[int]] = {identity: set() for identity in ids}  # of the groups that each is in
     for one, other in combinations(ids, 2):
-        if other in near[one] and not any(one in group and other in group for group in groups):
+        if other in near[one] and places[one].isdisjoint(places[other]):
             group = {one, other}
             for identity in ids:
                 if group <= near[identity]:
                     group.add(identity)
-            groups.append(group)
-    return [[identity for identity in ids if identity in group] for group in groups]
+            for identity in group:
+                places[identity].add(len(groups))
+            groups.append([identity for identity in ids if identity in group])
+    return groups
 
 
 def validation_board(dataset: str, studies: Sequence[Mapping[str, Any]]) -> Board:

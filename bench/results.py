@@ -129,14 +129,28 @@ def sound(home: Path, dataset: str, replaced: bool = False) -> tuple[list[Final]
             wrong.append(str(error))
     finals.sort(key=lambda final: (final.created, final.id))
     last = newest(finals)
+    looked_at = finals if replaced else last
     gone: list[Final] = []
-    for one in finals if replaced else last:
-        try:
-            checked_predictions(home, one)
-        except RecordError as error:
-            wrong.append(str(error))
+    for one, fault in zip(looked_at, _faults(home, looked_at), strict=True):
+        if fault is not None:
+            wrong.append(str(fault))
             gone += [final for final in finals if place_of(final) == place_of(one)] if one in last else [one]
     return [final for final in finals if final not in gone], wrong
+
+
+def _faults(home: Path, finals: Iterable[Final]) -> list[RecordError | None]:
+    """What is wrong with the predictions of each; hashed side by side, since hundreds of finals hold hundreds of MB."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def look(final: Final) -> RecordError | None:
+        try:
+            checked_predictions(home, final)
+        except RecordError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(look, finals))
 
 
 def of_study(
