@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.errors import UsageError, did_you_mean
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsgaii", "nsgaiii", "grid", "brute-force")
-PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "none")
+PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "one-pass", "none")
 
 
 @dataclass(frozen=True)

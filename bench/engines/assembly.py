@@ -10,6 +10,7 @@ from bench.engines.company import Company
 from bench.engines.hyperband import Hyperband
 from bench.engines.interface import Proposer, Stopper, perturbed
 from bench.engines.local import LocalDriver, Plan
+from bench.engines.onepass import OnePass
 from bench.engines.oracle import OracleProposer
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
@@ -103,10 +104,10 @@ def driver(
         return RayDriver(
             plan, proposer, settings["pruner"], family.space, pool, emit, stop_asked, resources, spared, company
         )
-    stopper: Stopper = OptunaStopper(
-        settings["pruner"],
-        first_rung=marks[0] if marks else plan.train_images,
-        last_rung=round(plan.longest * plan.train_images),
-        spared=spared,
-    )
+    stopper: Stopper
+    if settings["pruner"] == "one-pass":
+        stopper = OnePass(plan.train_images, spared)
+    else:
+        first, last = marks[0] if marks else plan.train_images, round(plan.longest * plan.train_images)
+        stopper = OptunaStopper(settings["pruner"], first, last, spared)
     return LocalDriver(plan, proposer, stopper, pool, emit, stop_asked, company)

@@ -214,6 +214,7 @@ class LocalDriver:
         marks = self._stopper.marks(number)
         if marks is None:
             marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
+        marks = [mark for mark in marks if mark < round(epochs * plan.train_images)]  # its end is judged anyway
         return Job(
             number, plan.family, params, seed, plan.precision, tuple(marks), code=plan.code,
             state=self._state_of(number), resume=before is not None,

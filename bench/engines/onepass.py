@@ -1,0 +1,41 @@
+"""One pass over the training images, then only what is among the best goes on: the baseline of every schedule of rungs.
+
+Egele et al. found few schedules that beat it ("Is One Epoch All You Need For Multi-Fidelity Hyperparameter
+Optimization?", 2023; "The Unreasonable Effectiveness Of Early Discarding After One Epoch", 2024). Theirs waits for all
+trials; here each is judged when it comes, against those before it.
+"""
+
+from __future__ import annotations
+
+from bench.engines.interface import Verdict
+from bench.records import Trial
+
+KEPT = 3  # the best so far, among which a trial must be
+
+
+class OnePass:
+    """The stopper of the pruner `one-pass`.
+
+    Args:
+        train_images: how many samples a pass is.
+        spared: the number of a trial that is never pruned, the reference.
+    """
+
+    def __init__(self, train_images: int, spared: int | None = None) -> None:
+        self._marks = (train_images,)
+        self._spared = spared
+        self._values: dict[int, float] = {}
+
+    def marks(self, number: int) -> tuple[int, ...]:
+        return self._marks
+
+    def judge(self, number: int, samples: int, val_accuracy: float) -> Verdict:
+        self._values[number] = val_accuracy  # a trial that is run again is judged again
+        better = sum(value > val_accuracy for value in self._values.values())
+        return "go" if better < KEPT or number == self._spared else "prune"
+
+    def dropped(self) -> tuple[int, ...]:
+        return ()
+
+    def tell(self, trial: Trial) -> None:
+        """Its value after one pass is all that counts."""
