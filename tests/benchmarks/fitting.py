@@ -85,14 +85,17 @@ class Fitting:
         tuned = {"validation_batch_size": VALIDATION_BATCH} if self._task.tuned else {}
         return {"batch_size": int(config["batch_size"]), "verbose": 0, **tuned}
 
-    def fit(self, model: Any, config: Config, epochs: int, callbacks: Sequence[Any] = (), begun: int = 0) -> Any:
-        """What `fit` returns, after the epochs from `begun` to `epochs`."""
+    def fit(
+        self, model: Any, config: Config, epochs: int, callbacks: Sequence[Any] = (), begun: int = 0, every: int = 1
+    ) -> Any:
+        """What `fit` returns, after the epochs from `begun` to `epochs`; it validates after `every` so many of them."""
         return model.fit(
             self.x,
             self.y,
             epochs=epochs,
             initial_epoch=begun,
             validation_data=self.validation,
+            validation_freq=every,
             callbacks=list(callbacks),
             **self.options(config),
         )
