@@ -121,13 +121,7 @@ def sound(home: Path, dataset: str, replaced: bool = False) -> tuple[list[Final]
     Args:
         replaced: look at the predictions of those that a newer one has replaced too, since something of them is shown.
     """
-    finals, wrong = [], []
-    for path in sorted((home / "results").glob(f"{slug(dataset)}/*/*/result.json")):
-        try:
-            finals.append(read_final(path.parent))
-        except RecordError as error:
-            wrong.append(str(error))
-    finals.sort(key=lambda final: (final.created, final.id))
+    finals, wrong = _readable(home, dataset)
     last = newest(finals)
     looked_at = finals if replaced else last
     gone: list[Final] = []
@@ -136,6 +130,17 @@ def sound(home: Path, dataset: str, replaced: bool = False) -> tuple[list[Final]
             wrong.append(str(fault))
             gone += [final for final in finals if place_of(final) == place_of(one)] if one in last else [one]
     return [final for final in finals if final not in gone], wrong
+
+
+def _readable(home: Path, dataset: str) -> tuple[list[Final], list[str]]:
+    """The finals of a data set that read back, oldest first, and what is wrong with each other."""
+    finals, wrong = [], []
+    for path in sorted((home / "results").glob(f"{slug(dataset)}/*/*/result.json")):
+        try:
+            finals.append(read_final(path.parent))
+        except RecordError as error:
+            wrong.append(str(error))
+    return sorted(finals, key=lambda final: (final.created, final.id)), wrong
 
 
 def _faults(home: Path, finals: Iterable[Final]) -> list[RecordError | None]:
@@ -202,9 +207,9 @@ def place_of(final: Final) -> tuple[str, ...]:
 def drop_models(home: Path, dataset: str) -> None:
     """Delete the weights that nothing refers to: those of finals that a newer one of their study has replaced.
 
-    Their manifests, results and predictions stay.
+    Their manifests, results and predictions stay, as does all that is damaged: `bench fsck` tells of it.
     """
-    finals = read_finals(home, dataset)
+    finals, _ = _readable(home, dataset)
     kept = {final.id for final in newest(finals)}
     for final in finals:
         if final.id not in kept:

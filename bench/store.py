@@ -49,7 +49,7 @@ class Store:
     def __init__(self, home: Path, url: str | None = None, make: bool = True) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.home = home
-        path = home / "bench.db"
+        path, driven = home / "bench.db", _driven(home, url)
         if make:
             home.mkdir(parents=True, exist_ok=True)
         else:
@@ -57,7 +57,6 @@ class Store:
         if not make and url is None and not path.exists():
             self._storage = RDBStorage("sqlite://")  # in memory, and empty
             return
-        driven = _driven(home, url)
         try:
             with servers.one_at_a_time(driven, own=url is None):
                 if url is None:
@@ -220,7 +219,16 @@ class Store:
 
 
 def _driven(home: Path, url: str | None) -> str:
-    return with_driver(url) if url else f"sqlite:///{home / 'bench.db'}"
+    """The URL that Optuna opens; the home's own file where none is given.
+
+    Raises:
+        UsageError: the home's path would end in the middle of a URL, and the file be made elsewhere.
+    """
+    if url:
+        return with_driver(url)
+    if "?" in str(home):
+        raise UsageError(f"The home {home} must have no '?' in its path, which ends one in SQLite's URLs; rename it.")
+    return f"sqlite:///{home / 'bench.db'}"
 
 
 def _check_there(home: Path, url: str | None) -> None:

@@ -295,6 +295,17 @@ def test_only_the_weights_of_the_newest_final_of_a_study_are_kept_and_nothing_el
     assert {final.id for final in results.read_finals(tmp_path)} == {old.id, new.id, other.id}
 
 
+def test_weights_are_dropped_also_where_another_result_is_damaged_which_keeps_its_own(tmp_path):
+    old = store(tmp_path, "mlp", random_answers(0), "old", created="2025-01-01T00:00:00+00:00")
+    new, broken = store(tmp_path, "mlp", random_answers(1)), store(tmp_path, "cnn", random_answers(2))
+    folders = [results.folder(tmp_path, "digits", final.family, final.id) for final in (old, new, broken)]
+    for folder in folders:
+        (folder / "model.keras").write_bytes(b"weights")
+    (folders[2] / "result.json").write_text("{")
+    results.drop_models(tmp_path, "digits")
+    assert [(folder / "model.keras").exists() for folder in folders] == [False, True, True]
+
+
 def test_a_final_belongs_to_the_study_whose_id_its_manifest_names(tmp_path):
     trials = [Trial(3, "complete", {"epochs": 3})]
     finals = [store(tmp_path, "mlp", random_answers(0), "a", study_id="one"), store(tmp_path, "mlp", random_answers(1))]

@@ -173,6 +173,12 @@ def test_the_file_is_in_wal_mode_so_that_it_can_be_read_while_it_is_written(stor
     connection.close()
 
 
+def test_a_home_whose_path_would_end_inside_a_url_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"must have no '\?' in its path"):
+        Store(tmp_path / "who?" / "runs")
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
 def test_a_file_that_is_no_database_is_named(tmp_path):
     (tmp_path / "bench.db").write_bytes(b"not a database, but long enough to look like one" * 40)
     with pytest.raises(RecordError, match=r"bench\.db cannot be used.*--home"):
