@@ -16,6 +16,7 @@ from bench.data.catalog import KNOWN, source_of
 from bench.data.sealed import Sealed, sealed_in
 from bench.disk import RESERVE, megabytes
 from bench.errors import BenchError, UsageError
+from bench.hardware import listed_gpus
 from bench.training import backend
 from bench.workers.devices import places
 from bench.workers.pool import Pool
@@ -103,20 +104,11 @@ def devices() -> Iterator[Check]:
             "close something, or search with --workers 1",
         )
     )
-    gpus = _gpus()
+    gpus = listed_gpus("index,name,memory.free,memory.total")
     yield Check("devices", "GPUs", "ok" if gpus else "note", "; ".join(gpus) or "none that the NVIDIA driver lists")
     where = places(None, None, 1)
     kind = "one a GPU" if where[0].gpu is not None else "one a core, one thread each"
     yield Check("devices", "workers", "ok", f"{len(where)} ({kind})")
-
-
-def _gpus() -> list[str]:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = [tool, "--query-gpu=index,name,memory.free,memory.total", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True)
-    return [line.strip() for line in listed.stdout.splitlines()] if listed.returncode == 0 else []
 
 
 def precision(sealed: Sealed, logs: Path, probe: Callable[[Pool], tuple[float, float, str]]) -> Iterator[Check]:

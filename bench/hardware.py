@@ -1,4 +1,4 @@
-"""What machine a final is made on, as its manifest says it."""
+"""What this machine is made of, as a manifest says it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+ANSWER_SECONDS = 20  # a driver that takes longer hangs
+
 
 def described() -> dict[str, Any]:
     """processor, cores (those this process may use), memory_bytes, gpus (names) and system of this machine."""
@@ -16,7 +18,7 @@ def described() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gpus": _gpus(),
+        "gpus": listed_gpus("name"),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
@@ -31,10 +33,18 @@ def _processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def _gpus() -> list[str]:
-    """Names of the NVIDIA GPUs that the driver lists."""
+def listed_gpus(fields: str) -> list[str]:
+    """A line for each GPU that the NVIDIA driver lists; empty where there is none, and where no answer comes.
+
+    Args:
+        fields: of `nvidia-smi --query-gpu`, with commas between them.
+    """
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    listed = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
-    return listed.stdout.strip().splitlines() if listed.returncode == 0 else []
+    query = [tool, f"--query-gpu={fields}", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return []
+    return [line.strip() for line in listed.stdout.splitlines()] if listed.returncode == 0 else []

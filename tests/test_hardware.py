@@ -4,6 +4,7 @@ import json
 import os
 
 import psutil
+import pytest
 
 from bench import hardware
 
@@ -14,3 +15,23 @@ def test_the_machine_is_described_in_what_json_can_hold():
     assert found["cores"] == len(os.sched_getaffinity(0))
     assert found["memory_bytes"] == psutil.virtual_memory().total
     assert found["processor"]
+
+
+def answers(folder, monkeypatch, script):
+    """A driver's tool that does this; no driver can be made to hang."""
+    tool = folder / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_gpus_are_those_that_the_driver_lists(tmp_path, monkeypatch):
+    answers(tmp_path, monkeypatch, 'echo " first $1"; echo second')
+    assert hardware.listed_gpus("name") == ["first --query-gpu=name", "second"]
+
+
+@pytest.mark.parametrize("script", ["echo broken; exit 9", "exec sleep 60"])
+def test_a_driver_that_fails_or_hangs_lists_none(tmp_path, monkeypatch, script):
+    monkeypatch.setattr(hardware, "ANSWER_SECONDS", 0.5)
+    answers(tmp_path, monkeypatch, script)
+    assert hardware.listed_gpus("name") == []

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Sequence
 
 from bench.errors import UsageError
+from bench.hardware import listed_gpus
 from bench.workers.pool import Place
 
 WORKER_BYTES = 1_300_000_000  # what one worker may grow to
-
-
-def visible_gpus() -> list[str]:
-    """Indices of the NVIDIA GPUs that the driver lists; empty where there is none."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    listed = subprocess.run([tool, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
-    return listed.stdout.split() if listed.returncode == 0 else []
 
 
 def places(workers: int | None, gpus: Sequence[str] | None, per_gpu: int) -> list[Place]:
@@ -33,7 +23,7 @@ def places(workers: int | None, gpus: Sequence[str] | None, per_gpu: int) -> lis
     Raises:
         UsageError: a GPU that does not exist.
     """
-    present = visible_gpus() if gpus is None or gpus else []
+    present = listed_gpus("index") if gpus is None or gpus else []
     unknown = sorted(set(gpus or ()) - set(present))
     if unknown:
         raise UsageError(f"No GPU {', '.join(unknown)} here; the driver lists {', '.join(present) or 'none'}.")

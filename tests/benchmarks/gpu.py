@@ -27,8 +27,8 @@ from typing import Any
 from bench.data.arrays import open_arrays
 from bench.data.sealed import Sealed
 from bench.family import load
+from bench.hardware import listed_gpus
 from bench.training import backend
-from bench.workers.devices import visible_gpus
 
 GOALS = {"mlp": 10.0, "cnn": 3.0}  # times sequential `fit`
 SEARCH_SECONDS = 60  # 50 trials of cnn on MNIST
@@ -177,7 +177,7 @@ def main() -> None:
     if options.part:
         part(json.loads(options.part))
         return
-    gpus = visible_gpus()
+    gpus = listed_gpus("index")
     if not gpus and not options.on_processor:
         print("No GPU that the NVIDIA driver lists, so there is nothing to measure here.")
         return

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.workers.devices import visible_gpus
+from bench.hardware import listed_gpus
 
 
-@pytest.mark.skipif(bool(visible_gpus()), reason="there is a GPU here, and measuring it takes minutes")
+@pytest.mark.skipif(bool(listed_gpus("index")), reason="there is a GPU here, and measuring it takes minutes")
 def test_without_a_gpu_it_says_so_and_ends_well():
     command = [sys.executable, str(Path(__file__).with_name("gpu.py"))]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
