@@ -24,6 +24,7 @@ COLUMNS = (
     "samples", "device_seconds", "reached", "params", "test_accuracy", "test_ci95",
 )  # fmt: skip
 WRITTEN = "is written like 20 for trials, or 40s, 10m, 1h for device time"
+LONGEST = 15  # characters of a budget; what is longer is no number that anybody means
 OPTIMISTIC = (
     "The best of many trials on the images that chose it is optimistic, the more so the more trials there were."
 )
@@ -51,6 +52,8 @@ class Budget:
 
 def budget_of(text: str) -> Budget | None:
     """'20' is so many trials; '40s', '10m' or '1h30m' is device-seconds; None where it is not WRITTEN so."""
+    if len(text) > LONGEST:
+        return None
     if text.isdecimal():
         return Budget(int(text), "trials") if int(text) else None
     seconds = seconds_in(text) if text[-1:] in ("s", "m", "h") else None

@@ -13,6 +13,7 @@ from bench.confirmation import CANDIDATES, ROUNDS
 from bench.data.sealed import Sealed
 from bench.engines.design import latin_hypercube
 from bench.engines.interface import seed_of
+from bench.engines.onepass import among_the_best
 from bench.errors import FamilyError
 from bench.family import Family
 from bench.inquiry import sizes
@@ -58,14 +59,15 @@ class Estimate:
 
 
 def estimate(
-    family: Family, sealed: Sealed, pool: Pool, precision: str, trials: int, seeds: int, pruned: bool
+    family: Family, sealed: Sealed, pool: Pool, precision: str, trials: int, seeds: int, pruner: str
 ) -> Estimate:
     """Measure the two ends of the space and extend them to the whole.
 
     Args:
         trials: left to run.
         seeds: runs of the winner, 0 for no final.
-        pruned: whether a pruner stops trials; a third is then taken to go on at every rung.
+        pruner: `none`, or one that stops trials: a third is then taken to go on at every rung; after `one-pass`, those
+            that are among the best so far where the trials come in no order.
 
     Raises:
         FamilyError: a model cannot be built or trained; with the family's own error.
@@ -77,7 +79,7 @@ def estimate(
     measured = tuple(_measure(family, sealed, pool, precision, ends))
     workers = len(pool)
     search, final = zip(
-        *(_whole(family, sealed, model, trials, seeds, pruned, workers) for model in measured), strict=True
+        *(_whole(family, sealed, model, trials, seeds, pruner, workers) for model in measured), strict=True
     )
     return Estimate(measured, _with_middle(search), _with_middle(final))
 
@@ -133,16 +135,20 @@ def _measured(name: str, config: Config, done: Done, sealed: Sealed) -> Measured
 
 
 def _whole(
-    family: Family, sealed: Sealed, model: Measured, trials: int, seeds: int, pruned: bool, workers: int
+    family: Family, sealed: Sealed, model: Measured, trials: int, seeds: int, pruner: str, workers: int
 ) -> tuple[float, float]:
     """Seconds of search and final if every model were this one; `workers` at once."""
     epochs = _epochs(family)
-    marks = [*(rungs(sealed.n_train, epochs) if pruned else []), round(epochs * sealed.n_train)]
+    end = round(epochs * sealed.n_train)
+    share, early = 1 / REDUCTION, rungs(sealed.n_train, epochs)
+    if pruner == "one-pass":
+        share, early = among_the_best(trials), [sealed.n_train] if sealed.n_train < end else []
+    marks = [*(early if pruner != "none" else []), end]
     samples, judged, go_on, before = 0.0, 0.0, 1.0, 0
     for mark in marks:
         samples += go_on * (mark - before)
         judged += go_on
-        go_on, before = go_on / REDUCTION, mark
+        go_on, before = go_on * share, mark
     full = model.start_seconds + epochs * model.epoch_seconds + model.validation_seconds
     one = model.start_seconds + samples / sealed.n_train * model.epoch_seconds + judged * model.validation_seconds
     search = trials * one / workers

@@ -23,13 +23,14 @@ from bench.data.sealed import Sealed
 from bench.disk import RESERVE, wait_for_room
 from bench.engines.fixed import Run
 from bench.engines.interface import seed_of
-from bench.errors import InputError, NoTrialSucceeded, RecordError
+from bench.errors import InputError, Interrupted, NoTrialSucceeded, RecordError
 from bench.family import Family
 from bench.files import unique_slug
 from bench.optimism import HALVINGS, LEAST_IMAGES, METHOD, Answers, optimism
 from bench.records import Trial
 from bench.study import Outcome
 from bench.training import backend
+from bench.training.answers import unpacked
 from bench.training.budget import epoch_marks
 from bench.workers.pool import Pool
 
@@ -87,7 +88,10 @@ def peek(
     if missing:
         stages.begin_stage(f"look at {family.name} after every epoch", len(missing), "run")
         room = partial(wait_for_room, home, stages.message, stop_asked, RESERVE)
-        train(missing, outcome, family, pool(), stages, stop_asked, room)
+        try:
+            train(missing, outcome, family, pool(), stages, stop_asked, room)
+        except Interrupted:
+            raise Interrupted("Stopped; what was seen is kept, and the same command continues.") from None
         stages.end_stage()
     stored = [_read(run, sealed.n_validation) for run in runs]
     return [Seen(trial, np.array(stored[k * seeds : (k + 1) * seeds])) for k, trial in enumerate(chosen)]
@@ -108,6 +112,7 @@ def document(outcome: Outcome, sealed: Sealed, found: Sequence[Seen]) -> dict[st
         "validation_images": sealed.n_validation,
         "halves": [sealed.n_validation - sealed.n_validation // 2, sealed.n_validation // 2],
         "seeds": len(found[0].answers),
+        "diverged": sum(not one.any() for seen in found for one in seen.answers[:, -1]),
         "halvings": HALVINGS,
         "method": METHOD,
         "configurations": [
@@ -135,7 +140,8 @@ def _best(outcome: Outcome, count: int) -> list[Trial]:
 def _looks(trial: Trial, sealed: Sealed) -> tuple[int, ...]:
     """Nominal samples after each epoch, and at the end."""
     marks = epoch_marks(sealed.n_train, float(trial.params.get("epochs", 1)))
-    return (*marks, samples_of(trial, sealed.n_train))
+    end = samples_of(trial, sealed.n_train)
+    return (*(mark for mark in marks if mark < end), end)
 
 
 def _run(
@@ -152,10 +158,11 @@ def _run(
     seed = seed_of(outcome.settings["seed"], trial.number, f"peek {k}")
     rests_on = [
         sealed.checksum, sealed.split_fingerprint, frozen.code_of(family), frozen.build_of(family),
-        outcome.settings["precision"], outcome.settings.get("id"), backend.chosen(), dict(trial.params), seed, looks,
+        outcome.settings["precision"], outcome.settings.get("id"), outcome.settings.get("versions"), backend.chosen(),
+        dict(trial.params), seed, looks,
     ]  # fmt: skip
     key = hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()[:16]
-    path = home / "peeks" / unique_slug(outcome.study) / f"{key}.npy"
+    path = home / "peeks" / unique_slug(outcome.study) / f"{key}.bits"
     return Run(trial.params, seed, number, looks[-1], save_to=path, looks=looks)
 
 
@@ -165,12 +172,8 @@ def _path(run: Run) -> Path:
 
 
 def _read(run: Run, images: int) -> Answers:
-    path, shape = _path(run), (len(run.looks), images)
+    path = _path(run)
     try:
-        answers = np.load(path, allow_pickle=False)
-        if (answers.shape, answers.dtype) != (shape, np.bool_):
-            raise ValueError(f"{answers.dtype} of shape {answers.shape}, not bool of shape {shape}")
-    except (OSError, ValueError, EOFError) as error:
+        return unpacked(path.read_bytes(), (len(run.looks), images))
+    except (OSError, ValueError) as error:
         raise RecordError(f"{path} does not read back: {error}. Delete it; the same command makes it anew.") from None
-    found: Answers = answers
-    return found

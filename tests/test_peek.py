@@ -13,6 +13,7 @@ from bench.engines.fixed import Run, run_all
 from bench.errors import ShapeError
 from bench.optimism import optimism
 from bench.terminal.peek import peek_table
+from bench.training.answers import packed, unpacked
 from bench.workers.pool import Place, Pool
 from tests.command_line import bench, document
 
@@ -155,6 +156,11 @@ def test_a_look_alone_leaves_nothing_to_choose(tmp_path):
     assert "is one look, and leaves nothing to choose" in said.stderr
 
 
+def test_one_family_at_a_time_is_looked_at(tmp_path, capsys):
+    assert main(["peek", "all", "--dataset", "digits", "--home", str(tmp_path)]) == 2
+    assert "one family at a time" in capsys.readouterr().err
+
+
 def test_a_study_that_is_not_there_is_said_to_be_missing(tmp_path, capsys):
     assert main(["peek", *OPTIONS, "--home", str(tmp_path)]) == 3
     assert "No study named 'digits-mlp' here." in capsys.readouterr().err
@@ -164,16 +170,17 @@ def test_a_study_that_is_not_there_is_said_to_be_missing(tmp_path, capsys):
 def test_a_run_that_diverges_counts_as_it_scores(digits, faulty, tmp_path):
     events, runs = [], []
     for number, fault in enumerate(("none", "nan")):
-        kept = {"save_to": tmp_path / f"{fault}.npy", "looks": (digits.n_train, 2 * digits.n_train)}
+        kept = {"save_to": tmp_path / f"{fault}.bits", "looks": (digits.n_train, 2 * digits.n_train)}
         runs.append(Run({"fault": fault, "epochs": 2}, 1, number, 2 * digits.n_train, **kept))
     with Pool([Place(1)], digits.folder, [], tmp_path / "logs") as pool:
         well, diverged = run_all(runs, faulty, "float32", pool, events.append)
-    answers = np.load(runs[0].save_to)
-    assert (answers.shape, answers.dtype) == ((2, digits.n_validation), bool)
+    shape = (2, digits.n_validation)
+    answers = unpacked(runs[0].save_to.read_bytes(), shape)
+    assert (answers.shape, answers.dtype) == (shape, bool)
     assert answers.mean(axis=1)[1] == pytest.approx(well.val_accuracy)
     assert answers[0].mean() < answers[1].mean()
     assert diverged.detail.startswith("diverged: ")
-    assert not np.load(runs[1].save_to).any()
+    assert not unpacked(runs[1].save_to.read_bytes(), shape).any()
 
 
 # --- what is printed
@@ -186,7 +193,7 @@ def shown(seeds=3):
 
     return {
         "schema": 1, "study": "mnist-cnn", "family": "cnn", "dataset": "mnist", "validation_images": 10_000,
-        "halves": [5_000, 5_000], "seeds": seeds, "halvings": 500, "method": "",
+        "halves": [5_000, 5_000], "seeds": seeds, "diverged": 0, "halvings": 500, "method": "",
         "configurations": [{"trial": trial, "params": {}, "looks": 8} for trial in range(5)],
         "habits": [
             habit("epoch", 8, 0.9921, 0.9911, [0.0004, 0.0016]),
@@ -208,6 +215,24 @@ def test_the_table_is_what_it_was_and_fits(width, update_golden):
     text = render(shown(), width)
     assert all(len(line) <= width for line in text.splitlines())
     update_golden(GOLDEN / f"peek-{width}.txt", text)
+
+
+def test_runs_that_diverged_are_named():
+    assert "2 runs diverged, and got no image right" in " ".join(render({**shown(), "diverged": 2}, 80).split())
+
+
+def test_answers_read_back_as_they_were_and_no_change_goes_unseen():
+    answers = drawn(5, 0.8, (3, 101))
+    stored = packed(answers)
+    assert (unpacked(stored, (3, 101)) == answers).all()
+    for place in range(len(stored)):
+        changed = bytearray(stored)
+        changed[place] ^= 4
+        with pytest.raises(ValueError, match="it was changed"):
+            unpacked(bytes(changed), (3, 101))
+    for wrong in (b"", stored[:-1], stored + b"x"):
+        with pytest.raises(ValueError, match="bytes are not 303 answers"):
+            unpacked(wrong, (3, 101))
 
 
 def test_hostile_names_are_text_and_one_seed_has_no_interval():

@@ -45,12 +45,14 @@ def leaderboard(
         Its rows in order of rank. None is not an error.
 
     Raises:
-        UsageError: `at` is no budget, or is given together with `validation`.
+        UsageError: `at` is no budget, or is given together with `validation`, or either with a baseline.
         UnknownFamily: the baseline is no family.
         RecordError: a stored result does not read back, or was changed.
     """
     where = home_of(home)
     name = boards.dataset_name(where, str(dataset) if dataset is not None else None)
+    if baseline is not None and (validation or at is not None):
+        raise UsageError("Only test errors are compared with a baseline: leave it out, or ask for the tested finals.")
     if at is not None:
         if validation:
             raise UsageError("A board at a budget is one on validation already: leave validation out, or at.")

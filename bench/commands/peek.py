@@ -42,10 +42,13 @@ def arguments(peek: Parser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from bench.chain import Session, load_families
+    from bench.errors import UsageError
     from bench.peeking import document
     from bench.workers.stop import StopSignal
 
-    (family,) = load_families([options.family])
+    family, *others = load_families([options.family])
+    if others:
+        raise UsageError("bench peek looks at one family at a time; name it.")
     with StopSignal() as stop:
         session = Session(asked(options), stop)
         try:

@@ -120,7 +120,7 @@ def _plan(options: argparse.Namespace, session: Session, family: Family, wait: W
     left = max(options.trials - done, 0)
     seeds = 0 if options.no_final else options.seeds
     runs = 2 * seeds if options.with_reference else seeds
-    found = estimate(family, sealed, session.pool(), precision, left, runs, pruner != "none")
+    found = estimate(family, sealed, session.pool(), precision, left, runs, pruner)
     return {
         "schema": 1,
         "study": study,

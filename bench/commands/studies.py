@@ -117,7 +117,7 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
         with hold(store, options.home, name):
             for final in finals:
                 shutil.rmtree(results.folder(options.home, final.dataset, final.family, final.id))
-            for kept in ("work", "states"):
+            for kept in ("work", "states", "peeks"):
                 shutil.rmtree(options.home / kept / unique_slug(name), ignore_errors=True)
             store.remove(name)
         left = len(named) - len(finals)

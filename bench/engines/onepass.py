@@ -13,6 +13,11 @@ from bench.records import Trial
 KEPT = 3  # the best so far, among which a trial must be
 
 
+def among_the_best(trials: int) -> float:
+    """The share of trials in no order that are among the best KEPT when they come: the k-th is with chance KEPT / k."""
+    return sum(min(1.0, KEPT / place) for place in range(1, trials + 1)) / trials if trials else 1.0
+
+
 class OnePass:
     """The stopper of the pruner `one-pass`.
 
@@ -38,4 +43,8 @@ class OnePass:
         return ()
 
     def tell(self, trial: Trial) -> None:
-        """Its value after one pass is all that counts."""
+        """A failed trial gives its place up; one that ended with its first pass, or before, has a place by its end."""
+        if trial.state == "failed":
+            self._values.pop(trial.number, None)
+        elif trial.state == "complete" and trial.val_accuracy is not None:
+            self._values.setdefault(trial.number, trial.val_accuracy)

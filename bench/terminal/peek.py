@@ -44,6 +44,8 @@ def _notes(document: Mapping[str, Any]) -> list[str]:
         f"Pretended: percentage points that the best of the looks at one half ({half:,} images) loses on the other, "
         f"mean of {document['halvings']} random halvings, each both ways. More images pretend less.",
     ]
+    if document["diverged"]:
+        notes.append(f"{_count(document['diverged'], 'run')} diverged, and got no image right: it counts as it scores.")
     if seeds == 1:
         notes.append(
             "One seed does not show how seeds differ, so that there is no interval; ask for more with --seeds."

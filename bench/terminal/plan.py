@@ -44,7 +44,9 @@ def plan_lines(plan: Mapping[str, Any]) -> RenderableType:
     head.add_column(overflow="fold")
     for name, said in rows.items():
         head.add_row(name, Text(one_line(said)))
-    rule = "Taken to be so: at each rung a third of the trials goes on; epochs in the middle of their range."
+    goes_on = {"none": "no trial is stopped", "one-pass": "trials come in no order"}
+    rule = goes_on.get(plan["frozen"]["pruner"], "at each rung a third of the trials goes on")
+    rule = f"Taken to be so: {rule}; epochs in the middle of their range."
     return Group(
         Text(one_line(plan["family"]), style="bold"), head, _measured(plan["measured"]), Text(rule, style="dim")
     )

@@ -96,6 +96,7 @@ class Training:
         import numpy as np
 
         from bench.files import write_atomic
+        from bench.training.answers import packed
         from bench.training.interface import Diverged
 
         detail, seen = None, []
@@ -108,7 +109,7 @@ class Training:
             detail = f"diverged: {error}"
         answers = np.zeros((len(self._job.looks), trainer.validation_images), bool)
         answers[: len(seen)] = seen or False
-        self._save(lambda path: write_atomic(path, lambda file: np.save(file, answers)), self._job.save_to)
+        self._save(lambda path: write_atomic(path, lambda file: file.write(packed(answers))), self._job.save_to)
         return self.done("complete", detail=detail)
 
     def _beside(self, others: list[Training], family: Any, data: Data) -> Done:

@@ -57,10 +57,12 @@ class Model:
 def models_of(home: Path, dataset: str) -> list[Model]:
     """The newest final of every study, oldest first, of those that are ranked together."""
     found: dict[tuple[Any, ...], Model] = {}
-    folders = [path.parent for path in (home / "results" / dataset).glob("*/*/manifest.json")]
+    folders = [path.parent for path in (home / "results").glob("*/*/*/manifest.json")]
     manifests = [(json.loads((folder / "manifest.json").read_bytes()), folder) for folder in folders]
     for manifest, folder in sorted(manifests, key=lambda pair: (pair[0]["created"], pair[0]["id"])):
-        if manifest.get("purpose", "winner") != "winner" or not (folder / "predictions.npz").is_file():
+        if manifest["dataset"] != dataset or manifest.get("purpose", "winner") != "winner":
+            continue
+        if not (folder / "predictions.npz").is_file():
             continue
         key = tuple(manifest.get(name) for name in ("family", "engine", "study", "study_id"))
         found.pop(key, None)
@@ -280,7 +282,10 @@ def printed_differences(rows: Sequence[Mapping[str, Any]], markdown: str) -> Ite
 
 def said_by_bench(home: Path, dataset: str, baseline: str, shape: str) -> str:
     command = [sys.executable, "-m", "bench", "leaderboard", "--home", str(home), "--dataset", dataset]
-    return subprocess.run([*command, "--baseline", baseline, shape], capture_output=True, text=True, check=True).stdout
+    run = subprocess.run([*command, "--baseline", baseline, shape], stdout=subprocess.PIPE, text=True)
+    if run.returncode:
+        raise SystemExit(run.returncode)  # what is wrong it has said itself
+    return run.stdout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -294,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = (options.home, options.dataset, options.baseline)
     said = json.loads(options.json.read_text() if options.json else said_by_bench(*given, "--json"))
     markdown = options.markdown.read_text() if options.markdown else said_by_bench(*given, "--markdown")
-    made = document(*given)
+    made = document(options.home, said["dataset"], options.baseline)
     unknown = sorted({name for row in said["rows"] for name in row} - {name for row in made["rows"] for name in row})
     compared = [*differences(made, said), *printed_differences(made["rows"], markdown)]
     compared += [(name, "is in the JSON, and nothing here recomputes it") for name in unknown]
