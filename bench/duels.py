@@ -4,7 +4,6 @@ results/<dataset>/comparisons.json.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import combinations
@@ -14,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from bench.errors import RecordError
-from bench.files import slug, write_json
+from bench.files import load_json, slug, write_json
 from bench.records import Final
 from bench.results import newest, read_correct, sound
 
@@ -32,7 +31,7 @@ def read(home: Path, dataset: str) -> Pairs:
     if not path.exists():
         return {}
     try:
-        document = json.loads(path.read_bytes())
+        document = load_json(path)
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']}, this version reads {SCHEMA}")
         pairs: Pairs = document["pairs"]
@@ -77,7 +76,7 @@ def update(home: Path, dataset: str) -> None:
     base = home / "results" / slug(dataset)
     with FileLock(base / ".comparisons.lock"):
         pairs = compared(home, sound(home, dataset)[0])
-        write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs})
+        write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs}, indent=None)  # there may be thousands
 
 
 def compared(home: Path, finals: Iterable[Final]) -> Pairs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -39,13 +40,30 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.close(folder)
 
 
-def write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: Any, indent: int | None = 2) -> None:
     """Write a JSON document atomically, with sorted keys so that equal documents are equal files."""
-    write_atomic(path, lambda file: file.write(dump_json(document)))
+    write_atomic(path, lambda file: file.write(dump_json(document, indent)))
 
 
-def dump_json(document: Any) -> bytes:
-    return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False, default=str) + "\n").encode()
+def dump_json(document: Any, indent: int | None = 2) -> bytes:
+    return (json.dumps(document, indent=indent, sort_keys=True, allow_nan=False, default=str) + "\n").encode()
+
+
+def load_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    The collector of cycles rests meanwhile: it would walk again and again what is read, in which there are none.
+
+    Raises:
+        OSError, ValueError: it does not read back.
+    """
+    runs = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(path.read_bytes())
+    finally:
+        if runs:
+            gc.enable()
 
 
 def sha256(path: Path) -> str:

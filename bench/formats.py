@@ -164,7 +164,12 @@ def _reduction(row: Row) -> str:
     if row["error_reduction"] is None:
         return ""
     low, high = row["error_reduction_ci95"]
-    return f"{100 * row['error_reduction']:.0f} ({100 * low:.0f} to {100 * high:.0f}){doubt(row)}"
+    return f"{whole(row['error_reduction'])} ({whole(low)} to {whole(high)}){doubt(row)}"
+
+
+def whole(fraction: float) -> str:
+    """In whole per cent; a little less than nothing is 0, and not -0."""
+    return str(round(100 * fraction))
 
 
 def doubt(row: Row) -> str:
@@ -188,7 +193,7 @@ def _better(row: Row) -> str:
     if row["p_better"] is None:
         return ""
     low, high = row["p_better_ci95"]
-    return f"{100 * row['p_better']:.0f} ({100 * low:.0f} to {100 * high:.0f}) %"
+    return f"{whole(row['p_better'])} ({whole(low)} to {whole(high)}) %"
 
 
 def trials_cell(row: Row) -> str:

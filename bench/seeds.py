@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import stdev
 from typing import Any
 
 from bench.records import Final
@@ -34,8 +33,10 @@ def spread(final: Final) -> Spread | None:
     """How far the seeds of a final lie apart; None of a single seed."""
     if len(final.seed_accuracies) < 2:
         return None
-    error = 1 - final.test_accuracy
-    return Spread(stdev(final.seed_accuracies), math.sqrt(error / (2 * final.test_images)))
+    error, count = 1 - final.test_accuracy, len(final.seed_accuracies)
+    mean = math.fsum(final.seed_accuracies) / count
+    variance = math.fsum((accuracy - mean) ** 2 for accuracy in final.seed_accuracies) / (count - 1)
+    return Spread(math.sqrt(variance), math.sqrt(error / (2 * final.test_images)))
 
 
 def columns(final: Final) -> dict[str, float | None]:

@@ -190,7 +190,7 @@ def _strongest(statement: Statement, found: _Found) -> str:
 
 
 def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.0f} %"
+    return f"{round(100 * fraction)} %"  # and no -0 %
 
 
 def _points(fraction: float) -> str:

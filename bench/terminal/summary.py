@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from bench.formats import doubt
+from bench.formats import doubt, whole
 from bench.terminal.sparkline import one_line
 
 
@@ -61,7 +61,7 @@ def _tuned(reference: Mapping[str, Any]) -> str:
     gain, (low, high), verb = reference["error_reduction"], reference["error_reduction_ci95"], "reduced"
     if gain < 0:
         gain, low, high, verb = -gain, -high, -low, "raised"
-    said = f"{100 * gain:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    said = f"{whole(gain)} % ({whole(low)} to {whole(high)})"
     return f"{was}: tuning {verb} the error by {said}{doubt(reference)}"
 
 

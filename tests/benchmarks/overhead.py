@@ -50,6 +50,8 @@ def value_at(job: Job, share: float) -> float:
 class Echo:
     """Two workers that train nothing: what `bench.workers.pool.Pool` offers, answered at once."""
 
+    framework = "tensorflow"
+
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
         self._at: dict[int, int] = {}  # the rung that each has reached
