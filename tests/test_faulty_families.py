@@ -6,13 +6,13 @@ import pytest
 
 from tests.command_line import bench, document
 
+pytestmark = pytest.mark.slow  # every test here starts workers
+
 FAMILY = '''"""Works badly."""
 import os
 import sys
 from bench.family import Family
 from bench.space import Int, SearchSpace
-
-pytestmark = pytest.mark.slow  # every test here starts workers
 
 
 def build(config, image_shape, classes):
