@@ -35,7 +35,9 @@ def read(home: Path, dataset: str) -> Pairs:
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']}, this version reads {SCHEMA}")
         pairs: Pairs = document["pairs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(pairs, dict) or not all(isinstance(pair, dict) for pair in pairs.values()):
+            raise ValueError("its pairs are no mappings")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(
             f"{path} does not read back: {error}. Delete it; the next `bench leaderboard` makes it anew."
         ) from None

@@ -7,11 +7,14 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench import failpoints
+
+_COLLECTOR = threading.Lock()  # whoever stops it starts it again, before another looks
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -57,13 +60,14 @@ def load_json(path: Path) -> Any:
     Raises:
         OSError, ValueError: it does not read back.
     """
-    runs = gc.isenabled()
-    gc.disable()
-    try:
-        return json.loads(path.read_bytes())
-    finally:
-        if runs:
-            gc.enable()
+    with _COLLECTOR:
+        runs = gc.isenabled()
+        gc.disable()
+        try:
+            return json.loads(path.read_bytes())
+        finally:
+            if runs:
+                gc.enable()
 
 
 def sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def _processor() -> str:
 
 
 def listed_gpus(fields: str) -> list[str]:
-    """A line for each GPU that the NVIDIA driver lists; empty where there is none, and where no answer comes.
+    """A line for each GPU that the NVIDIA driver lists; empty where there is none, and, with a word on standard error,
+    where its tool does not work or does not answer.
 
     Args:
         fields: of `nvidia-smi --query-gpu`, with commas between them.
@@ -44,7 +46,8 @@ def listed_gpus(fields: str) -> list[str]:
         return []
     query = [tool, f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(query, capture_output=True, text=True, timeout=ANSWER_SECONDS)
-    except subprocess.TimeoutExpired:
+        listed = subprocess.run(query, capture_output=True, text=True, errors="replace", timeout=ANSWER_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"bench: GPUs are left out: {error}. Run {tool} by hand to see what is wrong.", file=sys.stderr)
         return []
     return [line.strip() for line in listed.stdout.splitlines()] if listed.returncode == 0 else []

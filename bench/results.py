@@ -5,7 +5,7 @@ curves, model and serving.json. What is read is held against its hash; printing 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -116,12 +116,18 @@ def read_finals(home: Path, dataset: str | None = None) -> list[Final]:
 def sound(home: Path, dataset: str, replaced: bool = False) -> tuple[list[Final], list[str]]:
     """The finals of a data set whose files are as they were written, oldest first, and what is wrong with each other.
 
-    Where the predictions of a study's newest final changed, none of the study is there: an older one is no substitute.
+    Where a study's newest final does not read back, or its predictions changed, none of the study is there: an older
+    one is no substitute.
 
     Args:
         replaced: look at the predictions of those that a newer one has replaced too, since something of them is shown.
     """
-    finals, wrong = _readable(home, dataset)
+    finals, broken = _readable(home, dataset)
+    wrong = []
+    for where, why in broken.items():
+        older = _older(where, finals)
+        finals = [final for final in finals if final not in older]
+        wrong.append(f"{why} No older final of its study stands in for it." if older else why)
     last = newest(finals)
     looked_at = finals if replaced else last
     gone: list[Final] = []
@@ -132,15 +138,27 @@ def sound(home: Path, dataset: str, replaced: bool = False) -> tuple[list[Final]
     return [final for final in finals if final not in gone], wrong
 
 
-def _readable(home: Path, dataset: str) -> tuple[list[Final], list[str]]:
-    """The finals of a data set that read back, oldest first, and what is wrong with each other."""
-    finals, wrong = [], []
+def _readable(home: Path, dataset: str) -> tuple[list[Final], dict[Path, str]]:
+    """The finals of a data set that read back, oldest first; of each other its folder, and what is wrong with it."""
+    finals, wrong = [], {}
     for path in sorted((home / "results").glob(f"{slug(dataset)}/*/*/result.json")):
         try:
             finals.append(read_final(path.parent))
         except RecordError as error:
-            wrong.append(str(error))
+            wrong[path.parent] = str(error)
     return sorted(finals, key=lambda final: (final.created, final.id)), wrong
+
+
+def _older(where: Path, finals: Sequence[Final]) -> list[Final]:
+    """Those that the final in this folder replaced, as its result or its manifest says; else all of its family."""
+    for name in ("result.json", "manifest.json"):
+        try:
+            said = json.loads((where / name).read_bytes())
+            place = (said["family"], said["engine"], said["study"], said.get("study_id") or "")
+            return [final for final in finals if place_of(final) == place and final.created < said["created"]]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return [final for final in finals if slug(final.family) == where.parent.name]
 
 
 def _faults(home: Path, finals: Iterable[Final]) -> list[RecordError | None]:

@@ -36,6 +36,7 @@ def spread(final: Final) -> Spread | None:
     error, count = 1 - final.test_accuracy, len(final.seed_accuracies)
     mean = math.fsum(final.seed_accuracies) / count
     variance = math.fsum((accuracy - mean) ** 2 for accuracy in final.seed_accuracies) / (count - 1)
+    variance = 0.0 if len({*final.seed_accuracies}) == 1 else variance  # the mean of equal ones may be rounded
     return Spread(math.sqrt(variance), math.sqrt(error / (2 * final.test_images)))
 
 

@@ -295,6 +295,35 @@ def test_only_the_weights_of_the_newest_final_of_a_study_are_kept_and_nothing_el
     assert {final.id for final in results.read_finals(tmp_path)} == {old.id, new.id, other.id}
 
 
+@pytest.mark.parametrize("damaged", [("result.json",), ("manifest.json",), ("result.json", "manifest.json")])
+def test_an_older_final_is_no_substitute_for_one_that_does_not_read_back(tmp_path, damaged):
+    store(tmp_path, "mlp", random_answers(0), "old", created="2025-01-01T00:00:00+00:00")
+    new, other = store(tmp_path, "mlp", random_answers(1)), store(tmp_path, "cnn", random_answers(2))
+    for name in damaged:
+        path = results.folder(tmp_path, "digits", "mlp", new.id) / name
+        path.write_bytes(path.read_bytes()[:-20] if damaged != ("manifest.json",) else path.read_bytes() + b" ")
+    finals, (why,) = results.sound(tmp_path, "digits")
+    assert [final.id for final in finals] == [other.id]
+    assert why.endswith("No older final of its study stands in for it.")
+
+
+def test_one_that_was_replaced_and_does_not_read_back_takes_nothing_with_it(tmp_path):
+    old = store(tmp_path, "mlp", random_answers(0), "old", created="2025-01-01T00:00:00+00:00")
+    new = store(tmp_path, "mlp", random_answers(1))
+    (results.folder(tmp_path, "digits", "mlp", old.id) / "result.json").write_text("{")
+    finals, (why,) = results.sound(tmp_path, "digits")
+    assert [final.id for final in finals] == [new.id]
+    assert "does not read back" in why
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": 2, "pairs": [[1]]}', '{"schema": 2, "pairs": {"a b": 1}}'])
+def test_comparisons_of_another_shape_are_made_anew(tmp_path, text):
+    finals = [store(tmp_path, "mlp", random_answers(0)), store(tmp_path, "cnn", random_answers(1))]
+    whole = duels.complete(tmp_path, "digits", finals)
+    (tmp_path / "results" / "digits" / "comparisons.json").write_text(text)
+    assert duels.complete(tmp_path, "digits", finals) == whole
+
+
 def test_weights_are_dropped_also_where_another_result_is_damaged_which_keeps_its_own(tmp_path):
     old = store(tmp_path, "mlp", random_answers(0), "old", created="2025-01-01T00:00:00+00:00")
     new, broken = store(tmp_path, "mlp", random_answers(1)), store(tmp_path, "cnn", random_answers(2))

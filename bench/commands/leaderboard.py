@@ -28,11 +28,11 @@ EXAMPLES = """
 def arguments(leaderboard: Parser) -> None:
     add_dataset(leaderboard)
     add_storage(leaderboard)
-    leaderboard.add_argument("--baseline", metavar="FAMILY", help="error reduction is against this one (default: mlp)")
-    which = leaderboard.add_mutually_exclusive_group()
+    which = leaderboard.add_mutually_exclusive_group()  # the other boards know nothing of test errors
+    which.add_argument("--baseline", metavar="NAME", help="the family that errors are compared with (mlp)")
     which.add_argument("--validation", action="store_true", help="best validation accuracies, before any look")
     which.add_argument(
-        "--at", type=budget, metavar="20|40s", help="the best after so many trials, or so much device time"
+        "--at", type=budget, metavar="N|40s", help="the best after so many trials, or so much device time"
     )
     which.add_argument("--curves", action="store_true", help="best validation accuracy against trials and device time")
     leaderboard.shape.add_argument("--csv", action="store_true", help="one line a family, on stdout")

@@ -23,7 +23,7 @@ def places(workers: int | None, gpus: Sequence[str] | None, per_gpu: int) -> lis
     Raises:
         UsageError: a GPU that does not exist.
     """
-    present = listed_gpus("index") if gpus is None or gpus else []
+    present = [index for index in listed_gpus("index") if index.isdecimal()] if gpus is None or gpus else []
     unknown = sorted(set(gpus or ()) - set(present))
     if unknown:
         raise UsageError(f"No GPU {', '.join(unknown)} here; the driver lists {', '.join(present) or 'none'}.")
