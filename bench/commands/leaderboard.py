@@ -29,11 +29,9 @@ def arguments(leaderboard: Parser) -> None:
     add_dataset(leaderboard)
     add_storage(leaderboard)
     which = leaderboard.add_mutually_exclusive_group()  # the other boards know nothing of test errors
-    which.add_argument("--baseline", metavar="NAME", help="the family that errors are compared with (mlp)")
+    which.add_argument("--baseline", metavar="FAMILY", help="the family that errors are compared with (mlp)")
     which.add_argument("--validation", action="store_true", help="best validation accuracies, before any look")
-    which.add_argument(
-        "--at", type=budget, metavar="N|40s", help="the best after so many trials, or so much device time"
-    )
+    which.add_argument("--at", type=budget, metavar="N", help="the best after so many trials, or, as 40s, device time")
     which.add_argument("--curves", action="store_true", help="best validation accuracy against trials and device time")
     leaderboard.shape.add_argument("--csv", action="store_true", help="one line a family, on stdout")
     leaderboard.shape.add_argument("--markdown", action="store_true", help="a table to paste")
