@@ -128,7 +128,7 @@ class OptunaProposer:
             return
         heard = self._heard(trial)
         # Below `study.tell`, where samplers would act to finish off an `optimize` that does not run.
-        stored = self._storage.get_all_trials(self._study_id, deepcopy=False)[trial.number]._trial_id
+        stored = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
         for step, value in heard.intermediate_values.items():
             self._storage.set_trial_intermediate_value(stored, step, value)
         self._storage.set_trial_state_values(stored, heard.state, heard.values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 from bench.training.budget import REDUCTION
 
@@ -16,6 +17,7 @@ class Quota:
 
     def __init__(self) -> None:
         self._judged: dict[int, tuple[float, bool]] = {}  # trial -> its value, whether it went on
+        self._best = -math.inf  # of all of them
 
     def stops(self, number: int, val_accuracy: float, stopped: bool) -> bool:
         """Whether trial `number` ends here.
@@ -23,11 +25,13 @@ class Quota:
         Args:
             stopped: what the rung itself says.
         """
-        stopped = stopped or self._is_full(number, val_accuracy)
+        if self._judged.pop(number, None) is not None:  # it is run again
+            self._best = max((value for value, _ in self._judged.values()), default=-math.inf)
+        stopped = stopped or self._is_full(val_accuracy)
         self._judged[number] = (val_accuracy, not stopped)
+        self._best = max(self._best, val_accuracy)
         return stopped
 
-    def _is_full(self, number: int, val_accuracy: float) -> bool:
-        others = [judged for other, judged in self._judged.items() if other != number]
-        best = max((value for value, _ in others), default=-math.inf)
-        return val_accuracy <= best and sum(on for _, on in others[-WINDOW:]) >= WINDOW // REDUCTION
+    def _is_full(self, val_accuracy: float) -> bool:
+        latest = islice(reversed(self._judged.values()), WINDOW)
+        return val_accuracy <= self._best and sum(on for _, on in latest) >= WINDOW // REDUCTION

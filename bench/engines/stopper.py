@@ -7,6 +7,7 @@ from collections.abc import Callable
 import optuna
 from optuna.trial import TrialState
 
+from bench.engines.halving import Halving
 from bench.engines.interface import Verdict
 from bench.engines.quota import Quota
 from bench.errors import UsageError, did_you_mean
@@ -16,10 +17,7 @@ from bench.training.budget import REDUCTION
 # Optuna's other two do not fit: ThresholdPruner wants a bound that only the user of one data set knows, WilcoxonPruner
 # compares values on the same instances, of which a run with three rungs has too few to tell anything apart.
 PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
-    # bootstrap_count=0: a trial is judged against those that are there, and waits for none.
-    "asha": lambda first, _: optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=first, reduction_factor=REDUCTION, min_early_stopping_rate=0, bootstrap_count=0
-    ),
+    "asha": lambda first, _: Halving(first),
     "hyperband": lambda first, last: optuna.pruners.HyperbandPruner(
         min_resource=first, max_resource=max(first, last), reduction_factor=REDUCTION
     ),

@@ -28,14 +28,13 @@ from rich.console import Console
 
 from bench.engines.local import LocalDriver
 from bench.engines.proposer import SAMPLERS, _suggest
-from bench.engines.stopper import PRUNERS
 from bench.family import load
 from bench.holdout.seal import ensure
 from bench.records import Phases
 from bench.store import Store
 from bench.study import Request, search
 from bench.terminal.screen import LiveScreen
-from bench.training.budget import rungs
+from bench.training.budget import REDUCTION, rungs
 from bench.workers.messages import AtRung, Decide, Done, Job, Probe, Probed, Size, Sized
 
 NOTHING = Phases()
@@ -127,9 +126,10 @@ def ours(home: Path, sampler: str, trials: int) -> list[float]:
 def alone(sampler: str, trials: int) -> float:
     """Seconds of Optuna alone: in memory, same sampler, same pruner, same values at the same rungs, one at a time."""
     space = load("cnn").space
-    study = optuna.create_study(
-        direction="maximize", sampler=SAMPLERS[sampler](0), pruner=PRUNERS["asha"](rungs(50_000, 6)[0], 0)
+    pruner = optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=rungs(50_000, 6)[0], reduction_factor=REDUCTION, bootstrap_count=0
     )
+    study = optuna.create_study(direction="maximize", sampler=SAMPLERS[sampler](0), pruner=pruner)
     began = time.monotonic()
     for number in range(trials):
         trial = study.ask()

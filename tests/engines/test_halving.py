@@ -1,0 +1,65 @@
+"""Successive halving and its quota, against Optuna's pruner and against the plain statement of the rule."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from bench.engines.halving import Halving
+from bench.engines.quota import WINDOW, Quota
+from bench.training.budget import REDUCTION
+
+FIRST = 5_000
+
+
+def theirs() -> optuna.pruners.BasePruner:
+    return optuna.pruners.SuccessiveHalvingPruner(min_resource=FIRST, reduction_factor=REDUCTION, bootstrap_count=0)
+
+
+def verdicts(pruner: optuna.pruners.BasePruner, seed: int, trials: int = 120) -> list[tuple[int, int, bool]]:
+    """(trial, step, pruned), of four trials side by side, with ties, steps over several rungs and no numbers."""
+    chance, found = random.Random(seed), []
+    study = optuna.create_study(direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(0))
+    running: list[tuple[optuna.Trial, list[int]]] = []
+    while len(study.trials) < trials or running:
+        while len(running) < 4 and len(study.trials) < trials:
+            last = chance.choice([2, 3, 4])
+            steps = sorted(chance.sample([4_000, FIRST, 12_000, 3 * FIRST, 9 * FIRST, 9 * FIRST + 1], last))
+            running.append((study.ask(), steps))
+        trial, steps = chance.choice(running)
+        step = steps.pop(0)
+        trial.report(math.nan if chance.random() < 0.05 else round(chance.random(), 2), step)
+        found.append((trial.number, step, stopped := trial.should_prune()))
+        if stopped or not steps:
+            running.remove((trial, steps))
+            study.tell(trial, state=TrialState.PRUNED)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_it_judges_as_optunas_pruner_does(seed: int) -> None:
+    assert verdicts(Halving(FIRST), seed) == verdicts(theirs(), seed)
+
+
+def test_a_trial_without_a_report_goes_on() -> None:
+    study = optuna.create_study(direction="maximize", pruner=Halving(FIRST))
+    assert not study.ask().should_prune()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_quota_is_what_it_says(seed: int) -> None:
+    chance, quota = random.Random(seed), Quota()
+    judged: list[tuple[int, float, bool]] = []
+    for number in range(200):
+        again = judged and chance.random() < 0.1
+        one = chance.choice(judged)[0] if again else number
+        value, stopped = round(chance.random(), 2), chance.random() < 0.3
+        judged = [before for before in judged if before[0] != one]
+        full = sum(on for _, _, on in judged[-WINDOW:]) >= WINDOW // REDUCTION
+        wanted = stopped or (full and value <= max(earlier for _, earlier, _ in judged))
+        assert quota.stops(one, value, stopped) == wanted
+        judged.append((one, value, not wanted))
