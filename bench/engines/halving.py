@@ -20,9 +20,14 @@ class Halving(optuna.pruners.BasePruner):
 
     Args:
         first: the first rung, in the unit of the steps that are reported; each next one is REDUCTION times as far.
+
+    Raises:
+        ValueError: the first rung is below 1.
     """
 
     def __init__(self, first: int) -> None:
+        if first < 1:
+            raise ValueError(f"the first rung is {first}, and has to be 1 or more")
         self._first = first
         self._values: list[list[float]] = []  # by rung, ascending
         self._judged: dict[int, int] = {}  # trial -> rungs at which it was judged

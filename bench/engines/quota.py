@@ -25,13 +25,14 @@ class Quota:
         Args:
             stopped: what the rung itself says.
         """
-        if self._judged.pop(number, None) is not None:  # it is run again
-            self._best = max((value for value, _ in self._judged.values()), default=-math.inf)
-        stopped = stopped or self._is_full(val_accuracy)
+        if number in self._judged:  # it is run again: it keeps its place, and does not compete with itself
+            others = (value for other, (value, _) in self._judged.items() if other != number)
+            self._best = max((value for value in others if not math.isnan(value)), default=-math.inf)
+        stopped = stopped or self._is_full(number, val_accuracy)
         self._judged[number] = (val_accuracy, not stopped)
-        self._best = max(self._best, val_accuracy)
+        self._best = max(self._best, val_accuracy)  # in this order: not a number is never the best
         return stopped
 
-    def _is_full(self, val_accuracy: float) -> bool:
-        latest = islice(reversed(self._judged.values()), WINDOW)
-        return val_accuracy <= self._best and sum(on for _, on in latest) >= WINDOW // REDUCTION
+    def _is_full(self, number: int, val_accuracy: float) -> bool:
+        others = (went_on for other, (_, went_on) in reversed(self._judged.items()) if other != number)
+        return val_accuracy <= self._best and sum(islice(others, WINDOW)) >= WINDOW // REDUCTION

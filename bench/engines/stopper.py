@@ -1,4 +1,4 @@
-"""Optuna's pruners as stopper. They hear the rungs as steps, in nominal samples."""
+"""Pruners of Optuna, and `asha` in its place, as stopper. They hear the rungs as steps, in nominal samples."""
 
 from __future__ import annotations
 

@@ -53,13 +53,20 @@ def test_a_trial_without_a_report_goes_on() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_the_quota_is_what_it_says(seed: int) -> None:
     chance, quota = random.Random(seed), Quota()
-    judged: list[tuple[int, float, bool]] = []
+    judged: dict[int, tuple[float, bool]] = {}
     for number in range(200):
-        again = judged and chance.random() < 0.1
-        one = chance.choice(judged)[0] if again else number
+        one = chance.choice(list(judged)) if judged and chance.random() < 0.1 else number  # run again after a crash
         value, stopped = round(chance.random(), 2), chance.random() < 0.3
-        judged = [before for before in judged if before[0] != one]
-        full = sum(on for _, _, on in judged[-WINDOW:]) >= WINDOW // REDUCTION
-        wanted = stopped or (full and value <= max(earlier for _, earlier, _ in judged))
+        others = [was for other, was in judged.items() if other != one]
+        full = sum(on for _, on in others[-WINDOW:]) >= WINDOW // REDUCTION
+        wanted = stopped or (full and value <= max(earlier for earlier, _ in others))
         assert quota.stops(one, value, stopped) == wanted
-        judged.append((one, value, not wanted))
+        judged[one] = (value, not wanted)
+
+
+def test_what_is_not_a_number_is_never_the_best_of_the_quota() -> None:
+    quota = Quota()
+    assert quota.stops(0, math.nan, True)
+    assert not quota.stops(1, 0.5, False)
+    assert quota.stops(0, math.nan, True), "run again"
+    assert [quota.stops(2 + k, 0.4, False) for k in range(4)] == [False, False, True, True]

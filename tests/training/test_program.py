@@ -91,16 +91,17 @@ def test_runs_side_by_side_end_with_the_weights_that_they_end_with_alone(family,
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_in_bfloat16_they_end_no_farther_apart_than_rounding_to_it_moves_them(batch_norm):
+def test_in_bfloat16_they_end_as_near_to_float32_as_alone(batch_norm):
     def weights(runs):
         return [np.concatenate([np.ravel(part).astype(np.float32) for part in run.model.weights]) for run in runs]
 
     full, alone = (weights(map(finished, three("cnn", precision, batch_norm))) for precision in ("float32", "bfloat16"))
     grouped = weights(side_by_side(three("cnn", "bfloat16", batch_norm)))
     for exact, one, other in zip(full, alone, grouped, strict=True):
-        # Both are rounded, each in its own order: two such errors, beside the one between `one` and `exact`.
-        assert 0 < np.linalg.norm(one - exact) < 0.1 * np.linalg.norm(exact)
-        assert np.linalg.norm(other - one) <= 2 * np.linalg.norm(one - exact)
+        # Each is rounded in its own order: as far from what is exact as the other, give or take its luck.
+        rounding = np.linalg.norm(one - exact)
+        assert 0 < rounding < 0.1 * np.linalg.norm(exact)
+        assert 0 < np.linalg.norm(other - exact) <= 3 * rounding
 
 
 def test_one_that_diverges_does_not_stop_the_others():
