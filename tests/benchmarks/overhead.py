@@ -124,7 +124,7 @@ def ours(home: Path, sampler: str, trials: int) -> list[float]:
 
 
 def alone(sampler: str, trials: int) -> float:
-    """Seconds of Optuna alone: in memory, same sampler, same pruner, same values at the same rungs, one at a time."""
+    """Seconds of Optuna alone: in memory, same sampler, its own pruner of the same rule, same values, one at a time."""
     space = load("cnn").space
     pruner = optuna.pruners.SuccessiveHalvingPruner(
         min_resource=rungs(50_000, 6)[0], reduction_factor=REDUCTION, bootstrap_count=0
