@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bench.budgets import Budget, Searched
     from bench.ranking import Board
     from bench.records import Final
+    from bench.verdicts import Comparisons
 
 
 def dataset_name(home: Path, dataset: str | None) -> str:
@@ -117,7 +118,7 @@ def _ranked(
     home: Path,
     dataset: str,
     finals: Sequence[Final],
-    comparisons: Mapping[str, Mapping[str, Any]],
+    comparisons: Comparisons,
     baseline: str | None,
 ) -> Board:
     from bench.data.sealed import sealed_in

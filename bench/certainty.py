@@ -13,7 +13,6 @@ MARGIN = 0.001  # accuracies that differ by less than a tenth of a point are as 
 ALPHA = 0.05
 MOST_PAIRS = 8  # more sentences than this nobody reads
 Pair = Mapping[str, Any]
-Met = tuple[Final, Final, Pair | None]  # two finals and their stored comparison, None where there is none
 
 
 def columns(pair: Pair | None, sign: int) -> dict[str, Any]:
@@ -31,18 +30,16 @@ def columns(pair: Pair | None, sign: int) -> dict[str, Any]:
     return {"p_better": share, "p_better_ci95": [low, high], "p_equivalence": pair["p_equivalence"]}
 
 
-def notes(pairs: Iterable[Met], names: Mapping[str, str]) -> list[str]:
+def notes(equivalent: Iterable[tuple[Final, Final]], names: Mapping[str, str]) -> list[str]:
     """A sentence for each pair that is shown to be equivalent.
 
     Args:
         names: final's id -> what it is called.
     """
-    said = []
-    for a, b, pair in pairs:
-        if pair is not None and pair["p_equivalence_holm"] is not None and pair["p_equivalence_holm"] < ALPHA:
-            said.append(
-                f"{names[a.id]} and {names[b.id]} are equivalent: they differ by less than {100 * MARGIN:.1f} points "
-                "(TOST, 5 %, Holm-corrected)."
-            )
+    said = [
+        f"{names[a.id]} and {names[b.id]} are equivalent: they differ by less than {100 * MARGIN:.1f} points "
+        "(TOST, 5 %, Holm-corrected)."
+        for a, b in equivalent
+    ]
     more = [f"{len(said) - MOST_PAIRS} more pairs are equivalent."] if len(said) > MOST_PAIRS else []
     return [*said[:MOST_PAIRS], *more]

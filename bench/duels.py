@@ -1,9 +1,14 @@
 """The finals of a data set, compared pairwise when a result is written: printing reads what stands in
-results/<dataset>/comparisons.json.
+results/<dataset>/comparisons.jsonl.
+
+Its first line is the schema and the SHA-256 of the rest, the second the verdict of every pair, and one line a pair
+follows with the numbers: of tens of thousands a leaderboard shows those against its baseline.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import combinations
@@ -13,38 +18,49 @@ from typing import Any
 from filelock import FileLock
 
 from bench.errors import RecordError
-from bench.files import load_json, slug, write_json
+from bench.files import slug, write_atomic
 from bench.records import Final
 from bench.results import newest, read_correct, sound
+from bench.verdicts import VERDICTS, Comparisons
 
-SCHEMA = 2  # 2 says how often one beats the other, and whether they are equivalent
-Pairs = dict[str, dict[str, Any]]  # '<id of a> <id of b>' -> the comparison of a with b
+NAME = "comparisons.jsonl"
+SCHEMA = 3  # 3 says the verdicts apart from the numbers
 
 
-def read(home: Path, dataset: str) -> Pairs:
-    """The stored comparisons, or an empty mapping.
+def read(home: Path, dataset: str) -> Comparisons:
+    """The stored comparisons, or none.
 
     Raises:
-        RecordError: they do not read back, or are of another schema.
+        RecordError: they do not read back, were changed, or are of another schema.
     """
-    path = home / "results" / slug(dataset) / "comparisons.json"
-    if not path.exists():
-        return {}
+    path = home / "results" / slug(dataset) / NAME
     try:
-        document = load_json(path)
-        if document["schema"] != SCHEMA:
-            raise ValueError(f"schema {document['schema']}, this version reads {SCHEMA}")
-        pairs: Pairs = document["pairs"]
-        if not isinstance(pairs, dict) or not all(isinstance(pair, dict) for pair in pairs.values()):
-            raise ValueError("its pairs are no mappings")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        head, _, body = path.read_bytes().partition(b"\n")
+        header = json.loads(head)
+        if header["schema"] != SCHEMA:
+            raise ValueError(f"schema {header['schema']}, this version reads {SCHEMA}")
+        if header["sha256"] != hashlib.sha256(body).hexdigest():
+            raise ValueError("it was changed")
+        second, *lines = body.splitlines()
+        verdicts: dict[str, str] = json.loads(second)
+        if not VERDICTS.issuperset(verdicts.values()):
+            raise ValueError(f"a verdict is none of {sorted(VERDICTS)}")
+        return Comparisons(verdicts, dict(zip(verdicts, lines, strict=True)))
+    except FileNotFoundError:
+        return Comparisons({}, {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(
             f"{path} does not read back: {error}. Delete it; the next `bench leaderboard` makes it anew."
         ) from None
-    return pairs
 
 
-def complete(home: Path, dataset: str, finals: Iterable[Final]) -> Pairs:
+def _write(path: Path, comparisons: Comparisons) -> None:
+    body = b"".join(line + b"\n" for line in (json.dumps(comparisons.verdicts).encode(), *comparisons.lines.values()))
+    head = json.dumps({"schema": SCHEMA, "sha256": hashlib.sha256(body).hexdigest()}).encode()
+    write_atomic(path, lambda file: file.write(head + b"\n" + body))
+
+
+def complete(home: Path, dataset: str, finals: Iterable[Final]) -> Comparisons:
     """The stored comparisons of exactly the newest finals; made first where they are not those.
 
     So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
@@ -53,11 +69,11 @@ def complete(home: Path, dataset: str, finals: Iterable[Final]) -> Pairs:
         finals: those of the data set that are sound, oldest first.
     """
     try:
-        pairs = read(home, dataset)
+        stored = read(home, dataset)
+        if are_complete(stored, finals):
+            return stored
     except RecordError:
-        pairs = {"broken": {}}  # all of it follows from the finals
-    if are_complete(pairs, finals):
-        return pairs
+        pass  # all of it follows from the finals
     update(home, dataset)
     return read(home, dataset)
 
@@ -77,21 +93,20 @@ def update(home: Path, dataset: str) -> None:
     """
     base = home / "results" / slug(dataset)
     with FileLock(base / ".comparisons.lock"):
-        pairs = compared(home, sound(home, dataset)[0])
-        write_json(base / "comparisons.json", {"schema": SCHEMA, "pairs": pairs}, indent=None)  # there may be thousands
+        _write(base / NAME, compared(home, sound(home, dataset)[0]))
 
 
-def compared(home: Path, finals: Iterable[Final]) -> Pairs:
+def compared(home: Path, finals: Iterable[Final]) -> Comparisons:
     """Every comparison of the newest of these finals, made from their stored predictions; nothing is stored.
 
     Raises:
         RecordError: predictions are not those that a result was made from.
     """
-    pairs: Pairs = {}
+    pairs: dict[str, dict[str, Any]] = {}
     latest = newest(finals)
     for group in dict.fromkeys(group_of(final) for final in latest):
         pairs |= _compare_all(home, [final for final in latest if group_of(final) == group])
-    return pairs
+    return Comparisons.of(pairs)
 
 
 def group_of(final: Final) -> tuple[str, str | None, int, str]:
@@ -99,7 +114,7 @@ def group_of(final: Final) -> tuple[str, str | None, int, str]:
     return final.data_checksum, final.split_fingerprint, final.test_images, final.purpose
 
 
-def _compare_all(home: Path, finals: list[Final]) -> Pairs:
+def _compare_all(home: Path, finals: list[Final]) -> dict[str, dict[str, Any]]:
     from bench.equivalence import equivalence, superiority
     from bench.statistics import compare, holm
 

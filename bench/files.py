@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench import failpoints
-
-_COLLECTOR = threading.Lock()  # whoever stops it starts it again, before another looks
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -50,24 +46,6 @@ def write_json(path: Path, document: Any, indent: int | None = 2) -> None:
 
 def dump_json(document: Any, indent: int | None = 2) -> bytes:
     return (json.dumps(document, indent=indent, sort_keys=True, allow_nan=False, default=str) + "\n").encode()
-
-
-def load_json(path: Path) -> Any:
-    """What a JSON file holds.
-
-    The collector of cycles rests meanwhile: it would walk again and again what is read, in which there are none.
-
-    Raises:
-        OSError, ValueError: it does not read back.
-    """
-    with _COLLECTOR:
-        runs = gc.isenabled()
-        gc.disable()
-        try:
-            return json.loads(path.read_bytes())
-        finally:
-            if runs:
-                gc.enable()
 
 
 def sha256(path: Path) -> str:

@@ -11,15 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 from bench import certainty, seeds
-from bench.certainty import ALPHA, Met
 from bench.fairness import budget_notes, gap, gap_note, usual_trials
 from bench.likeness import alike
 from bench.records import WINNER, Final
 from bench.results import newest
+from bench.verdicts import Comparisons, Duels
 
 DEFAULT_BASELINE = "mlp"
 MOST_GROUPS = 8  # more sentences than this nobody reads
@@ -52,7 +51,7 @@ class Board:
 def leaderboard(
     dataset: str,
     finals: Sequence[Final],
-    comparisons: Mapping[str, Mapping[str, Any]],
+    comparisons: Comparisons,
     looks: Callable[[Final], int],
     baseline: str | None = None,
     validation_images: Mapping[str, int] | None = None,
@@ -90,9 +89,8 @@ def leaderboard(
         for final in ordered
     ]
     names = names_of(ordered)
-    pairs = duels.among(ordered)
-    notes += _notes(ordered, against, duels, pairs)
-    notes += certainty.notes(pairs, names)
+    notes += _notes(ordered, against, duels)
+    notes += certainty.notes(duels.equivalent(ordered), names)
     notes += seeds.notes(ordered, names)
     notes += [gap_note(names[final.id], gaps[final.id]) for final in ordered if gaps and gaps[final.id].implausible]
     notes += budget_notes(ordered, names)
@@ -123,46 +121,6 @@ def names_of(rows: Sequence[Final]) -> dict[str, str]:
         taken = list(names.values())
         names = {key: f"{name} ({more[key]})" if taken.count(name) > 1 else name for key, name in names.items()}
     return names
-
-
-class Duels:
-    """Stored comparisons, looked up either way round; of hundreds of finals there are tens of thousands."""
-
-    def __init__(self, comparisons: Mapping[str, Mapping[str, Any]]) -> None:
-        self._pairs = comparisons
-        self._better: set[tuple[str, str]] = set()
-        for key, pair in comparisons.items():
-            if pair["p_holm"] is not None and pair["p_holm"] < ALPHA:
-                # With few errors the test of the difference and the interval of the ratio may disagree: both say it.
-                low, high = pair["log_ratio_ci95"] or (1.0, 1.0)
-                if not low <= 0 <= high and pair["difference"] != 0:
-                    a, b = key.split()
-                    self._better.add((a, b) if pair["difference"] > 0 else (b, a))
-
-    def pair(self, a: Final, b: Final | None) -> tuple[Mapping[str, Any] | None, int]:
-        """The comparison of a and b, and +1 or -1 for the order that it was made in."""
-        if b is None:
-            return None, 1
-        pair = self._pairs.get(f"{a.id} {b.id}")
-        return (pair, 1) if pair is not None else (self._pairs.get(f"{b.id} {a.id}"), -1)
-
-    def among(self, rows: Sequence[Final]) -> list[Met]:
-        """Every two of these rows, and their comparison."""
-        return [(a, b, self.pair(a, b)[0]) for a, b in combinations(rows, 2)]
-
-    def ranks(self, rows: Sequence[Final]) -> dict[str, int]:
-        """Final's id -> 1 + the number of these rows that are significantly better."""
-        ranks = {final.id: 1 for final in rows}
-        for a, b in self._better:
-            if a in ranks and b in ranks:
-                ranks[b] += 1
-        return ranks
-
-    def better(self, a: Final, b: Final) -> bool:
-        return (a.id, b.id) in self._better
-
-    def apart(self, a: Final, b: Final) -> bool:
-        return self.better(a, b) or self.better(b, a)
 
 
 def _row(
@@ -209,16 +167,16 @@ def _row(
     }
 
 
-def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels, pairs: Sequence[Met]) -> list[str]:
+def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels) -> list[str]:
     notes = []
     names = names_of(ordered)
-    groups = _unresolved(ordered, duels, pairs)
+    groups = duels.unresolved(ordered)
     for group in groups[:MOST_GROUPS]:
-        *some, last = (names[identity] for identity in group)
+        *some, last = (names[final.id] for final in group)
         notes.append(f"{', '.join(some)} and {last} cannot be separated by this data (5 %, Holm-corrected).")
     if len(groups) > MOST_GROUPS:
         notes.append(f"{len(groups) - MOST_GROUPS} more groups of families cannot be separated.")
-    missing = [(a, b) for a, b, pair in pairs if pair is None]
+    missing = duels.missing(ordered)
     if missing:
         a, b = (names[final.id] for final in missing[0])
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -237,28 +195,6 @@ def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels, pairs:
     if undefined and against:
         notes.append(f"Too few errors for an error reduction against {names[against.id]}: {', '.join(undefined)}.")
     return [*notes, *sorted({warning for final in ordered for warning in final.warnings})]
-
-
-def _unresolved(ordered: Sequence[Final], duels: Duels, pairs: Sequence[Met]) -> list[list[str]]:
-    """Ids, in groups within which every pair was tested and none separated; each unresolved pair is in at least one."""
-    ids = [final.id for final in ordered]
-    near: dict[str, set[str]] = {identity: set() for identity in ids}
-    for a, b, pair in pairs:
-        if pair is not None and pair["p_holm"] is not None and not duels.apart(a, b):
-            near[a.id].add(b.id)
-            near[b.id].add(a.id)
-    groups: list[list[str]] = []
-    places: dict[str, set[int]] = {identity: set() for identity in ids}  # of the groups that each is in
-    for one, other in combinations(ids, 2):
-        if other in near[one] and places[one].isdisjoint(places[other]):
-            group = {one, other}
-            for identity in ids:
-                if group <= near[identity]:
-                    group.add(identity)
-            for identity in group:
-                places[identity].add(len(groups))
-            groups.append([identity for identity in ids if identity in group])
-    return groups
 
 
 def validation_board(dataset: str, studies: Sequence[Mapping[str, Any]]) -> Board:

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from bench.certainty import ALPHA, MARGIN
 from bench.errors import UsageError
-from bench.ranking import Duels
 from bench.records import Final
+from bench.verdicts import Duels
 
 Verdict = Literal["supported", "not resolved", "contradicted"]
 Kind = Literal["better", "at least", "reduces", "equivalent"]

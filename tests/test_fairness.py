@@ -9,7 +9,7 @@ from scipy.stats import norm
 from bench import formats
 from bench.fairness import Z999, gap, usual_trials
 from bench.ranking import leaderboard
-from tests.test_ranking import CNN, COMPARISONS, DROPOUT, MLP
+from tests.test_ranking import CNN, COMPARISONS, DROPOUT, MLP, NONE
 
 
 def board(*finals, images=10_000):
@@ -92,7 +92,7 @@ def test_a_difference_that_chance_cannot_make_is_flagged_with_where_to_look(val_
 
 
 def test_without_the_number_of_validation_images_nothing_is_judged():
-    rows = leaderboard("mnist", [replace(MLP, val_accuracy=0.5)], {}, lambda final: 1).rows
+    rows = leaderboard("mnist", [replace(MLP, val_accuracy=0.5)], NONE, lambda final: 1).rows
     assert (rows[0]["implausible"], rows[0]["val_minus_test_bounds"]) == (None, None)
     assert rows[0]["val_minus_test"] == pytest.approx(0.5 - 0.984)
 

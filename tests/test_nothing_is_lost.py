@@ -76,7 +76,7 @@ def literal_points():
 
 
 SEALED = ["train.npz", "test.npz", "seal.json"]
-FINAL = ["manifest.json", "curves.json", "predictions.npz", "model.keras", "result.json", "comparisons.json"]
+FINAL = ["manifest.json", "curves.json", "predictions.npz", "model.keras", "result.json", "comparisons.jsonl"]
 FIRST = ["store: before a study", "store: between a study and its settings"]  # reached in a new home only
 
 

@@ -11,6 +11,7 @@ from bench import formats
 from bench.ranking import leaderboard, validation_board
 from bench.records import NOTEBOOK, Final
 from bench.terminal.tables import leaderboard_table
+from bench.verdicts import Comparisons
 
 GOLDEN = Path(__file__).parent / "golden"
 MLP = Final(
@@ -29,7 +30,7 @@ CNN = replace(
     search_seconds=161.0, parameters=356_298,
 )  # fmt: skip
 OPEN = {"p_equivalence": None, "p_equivalence_holm": None, "superiority": None}
-COMPARISONS = {
+PAIRS = {
     "m d": {
         **OPEN,
         "difference": -0.0025,
@@ -57,7 +58,9 @@ COMPARISONS = {
         "log_ratio_ci95": [0.5, 1.2],
     },
 }
-UNTESTED = {pair: {**values, "p_holm": None} for pair, values in COMPARISONS.items()}
+COMPARISONS = Comparisons.of(PAIRS)
+UNTESTED = Comparisons.of({pair: {**values, "p_holm": None} for pair, values in PAIRS.items()})
+NONE = Comparisons.of({})
 
 
 def board(*finals, baseline=None):
@@ -76,7 +79,7 @@ def test_rank_is_one_plus_the_number_of_families_significantly_better():
 def test_a_row_is_not_ranked_better_by_a_test_that_its_interval_contradicts():
     pair = {"difference": -0.0101, "p_value": 0.015, "p_holm": 0.015, "log_ratio": 2.1, "log_ratio_ci95": [-0.01, 4.2]}
     pair |= OPEN
-    rows = leaderboard("mnist", [MLP, CNN], {"m c": pair}, lambda final: 1, None)
+    rows = leaderboard("mnist", [MLP, CNN], Comparisons.of({"m c": pair}), lambda final: 1, None)
     assert [(row["rank"], row["tied"]) for row in rows.rows] == [(1, True), (1, True)]
     assert "not resolved" in formats.columns_of(rows)["error reduction, %"](rows.rows[0])
     assert any("cannot be separated" in note for note in rows.notes)
@@ -108,8 +111,7 @@ def test_a_baseline_without_a_final_leaves_the_column_empty_and_says_so():
 
 def test_a_row_of_one_seed_is_never_better():
     lone = replace(CNN, seeds=(1,), method="Wilson")
-    comparisons = {pair: {**values, "p_holm": None} for pair, values in COMPARISONS.items()}
-    found = leaderboard("mnist", [MLP, lone], comparisons, lambda final: 1)
+    found = leaderboard("mnist", [MLP, lone], UNTESTED, lambda final: 1)
     assert {row["rank"] for row in found.rows} == {1}
     assert any("one seed" in note for note in found.notes)
 
@@ -248,7 +250,7 @@ def made(pairs):
 
 def test_rows_of_different_rank_that_are_not_resolved_are_named_too():
     pairs = made({"c d": (0.008, 0.2), "c m": (0.010, 0.01), "d m": (0.002, 0.4)})
-    found = leaderboard("mnist", [MLP, DROPOUT, CNN], pairs, lambda final: 1)
+    found = leaderboard("mnist", [MLP, DROPOUT, CNN], Comparisons.of(pairs), lambda final: 1)
     assert [(row["family"], row["rank"], row["tied"]) for row in found.rows] == [
         ("cnn", 1, True),
         ("mlp_dropout", 1, True),
@@ -266,7 +268,7 @@ def test_rows_of_the_same_rank_that_are_separated_are_not_called_tied():
         {"b c": (0.002, 0.01), "b d": (0.009, 0.2), "b m": (0.012, 0.2), "c d": (0.008, 0.01), "c m": (0.010, 0.2),
          "d m": (0.002, 0.3)}
     )  # fmt: skip
-    rows = leaderboard("mnist", [third, second, first, best], pairs, lambda final: 1).rows
+    rows = leaderboard("mnist", [third, second, first, best], Comparisons.of(pairs), lambda final: 1).rows
     assert [(row["family"], row["rank"], row["tied"]) for row in rows] == [
         ("best", 1, True),
         ("mlp", 1, True),
@@ -277,13 +279,13 @@ def test_rows_of_the_same_rank_that_are_separated_are_not_called_tied():
 
 def test_the_newest_data_counts_whatever_order_its_families_came_in():
     again = replace(MLP, id="m2", data_checksum="newer", created="2026-03-01")
-    found = leaderboard("mnist", [MLP, replace(CNN, created="2026-02-01"), again], {}, lambda final: 1)
+    found = leaderboard("mnist", [MLP, replace(CNN, created="2026-02-01"), again], NONE, lambda final: 1)
     assert [row["family"] for row in found.rows] == ["mlp"]
     assert any("Left out" in note and "cnn" in note for note in found.notes)
 
 
 def test_a_missing_comparison_is_not_called_a_tie_of_the_data():
-    notes = leaderboard("mnist", [MLP, CNN], {}, lambda final: 1).notes
+    notes = leaderboard("mnist", [MLP, CNN], NONE, lambda final: 1).notes
     assert not any("cannot be separated" in note for note in notes)
     assert any("No comparison of cnn and mlp is stored" in note for note in notes)
 
@@ -296,7 +298,7 @@ def test_a_row_of_one_seed_has_no_p_value_and_is_not_called_inseparable():
 
 
 def test_a_reduction_that_is_undefined_is_said_to_be():
-    comparisons = {"m c": {**COMPARISONS["m c"], "log_ratio": None, "log_ratio_ci95": None}}
+    comparisons = Comparisons.of({"m c": {**PAIRS["m c"], "log_ratio": None, "log_ratio_ci95": None}})
     found = leaderboard("mnist", [MLP, replace(CNN, errors=0.0, test_accuracy=1.0)], comparisons, lambda final: 1)
     assert [row["error_reduction"] for row in found.rows] == [None, None]
     assert "Too few errors for an error reduction against mlp: cnn." in found.notes
@@ -319,7 +321,7 @@ def test_how_often_a_row_beats_the_baseline_is_told_whichever_way_the_pair_was_s
 
 
 def test_families_that_are_shown_to_be_equivalent_are_named():
-    close = {"m d": {**COMPARISONS["m d"], "p_equivalence": 0.01, "p_equivalence_holm": 0.03}}
+    close = Comparisons.of({"m d": {**PAIRS["m d"], "p_equivalence": 0.01, "p_equivalence_holm": 0.03}})
     notes = leaderboard("mnist", [MLP, DROPOUT], close, lambda final: 1).notes
     said = "mlp_dropout and mlp are equivalent: they differ by less than 0.1 points (TOST, 5 %, Holm-corrected)."
     assert said in notes

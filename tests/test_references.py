@@ -20,7 +20,7 @@ from bench.space import Int, SearchSpace
 from bench.study import Outcome
 from bench.terminal.summary import summary
 from tests.command_line import bench, document
-from tests.test_ranking import CNN, COMPARISONS, MLP, render
+from tests.test_ranking import CNN, COMPARISONS, MLP, NONE, render
 
 GOLDEN = Path(__file__).parent / "golden"
 RUN = {"trial": 0, "config": {}, "val_accuracy": 0.97, "parameters": 100, "is_winner": False, "model_sha256": ["a"]}
@@ -58,7 +58,7 @@ def test_a_single_seed_has_a_gain_without_a_test():
 def test_without_errors_there_is_no_reduction():
     found = references.measured(RUN, np.ones((2, 50), bool), answers(1, 0.9, 2, 50))
     assert (found["error_reduction"], found["error_reduction_ci95"]) == (None, None)
-    found_board = leaderboard("mnist", [replace(CNN, reference=found)], {}, lambda final: 1)
+    found_board = leaderboard("mnist", [replace(CNN, reference=found)], NONE, lambda final: 1)
     assert formats.columns_of(found_board)["tuning, %"](found_board.rows[0]) == "too few errors"
 
 
@@ -131,7 +131,7 @@ def test_the_row_holds_the_reference_and_only_boards_that_have_one_show_the_gain
 
 def test_a_gain_that_is_not_resolved_is_said_to_be():
     open_ = {**GAIN, "error_reduction_ci95": [-0.1, 0.5], "p_value": 0.2}
-    found = leaderboard("mnist", [replace(MLP, reference=open_)], {}, lambda final: 1)
+    found = leaderboard("mnist", [replace(MLP, reference=open_)], NONE, lambda final: 1)
     assert formats.columns_of(found)["tuning, %"](found.rows[0]).endswith("not resolved")
 
 
@@ -162,7 +162,7 @@ def test_the_table_is_what_it_was_and_fits(width, update_golden):
     ],
 )
 def test_the_end_of_a_search_says_what_tuning_gained(reference, said):
-    (row,) = leaderboard("mnist", [replace(MLP, reference=reference)], {}, lambda final: 1).rows
+    (row,) = leaderboard("mnist", [replace(MLP, reference=reference)], NONE, lambda final: 1).rows
     found = {
         "study": "mnist-mlp", "family": "mlp", "dataset": "mnist", "seconds": 3.0, "best": None, "final": row,
         "trials": {"total": 1, "complete": 1, "pruned": 0, "failed": 0},

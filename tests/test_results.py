@@ -1,5 +1,6 @@
 """Stored results: read back, tampered with, never mixed."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -111,10 +112,10 @@ def test_comparisons_of_an_older_schema_are_made_anew(tmp_path):
     for seed, family in enumerate(("mlp", "cnn")):
         store(tmp_path, family, random_answers(seed))
     duels.update(tmp_path, "digits")
-    path = tmp_path / "results" / "digits" / "comparisons.json"
+    path = tmp_path / "results" / "digits" / duels.NAME
     whole = path.read_bytes()
-    path.write_bytes(whole.replace(b'"schema": 2', b'"schema": 1'))
-    with pytest.raises(RecordError, match="schema 1, this version reads 2"):
+    path.write_bytes(whole.replace(b'"schema": 3', b'"schema": 1'))
+    with pytest.raises(RecordError, match="schema 1, this version reads 3"):
         duels.read(tmp_path, "digits")
     duels.complete(tmp_path, "digits", results.read_finals(tmp_path))
     assert path.read_bytes() == whole
@@ -185,7 +186,7 @@ def test_finals_of_another_purpose_are_compared_among_themselves_with_an_adjustm
     }
     assert len(pairs) == 1 + 3
     finals = results.read_finals(tmp_path, "digits")
-    path = tmp_path / "results" / "digits" / "comparisons.json"
+    path = tmp_path / "results" / "digits" / duels.NAME
     written = path.stat().st_mtime_ns
     assert duels.complete(tmp_path, "digits", finals) == pairs
     assert path.stat().st_mtime_ns == written
@@ -201,7 +202,7 @@ def test_a_result_without_a_purpose_is_a_winner(tmp_path):
 
 
 def test_a_broken_comparison_file_is_named_with_what_to_do(tmp_path):
-    path = tmp_path / "results" / "digits" / "comparisons.json"
+    path = tmp_path / "results" / "digits" / duels.NAME
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(RecordError, match="Delete it"):
@@ -244,7 +245,7 @@ def test_comparisons_that_a_kill_left_out_are_made_when_asked_for(tmp_path):
     finals = results.read_finals(tmp_path, "digits")
     pairs = duels.complete(tmp_path, "digits", finals)
     assert len(pairs) == 1
-    path = tmp_path / "results" / "digits" / "comparisons.json"
+    path = tmp_path / "results" / "digits" / duels.NAME
     before = path.stat().st_mtime_ns
     assert duels.complete(tmp_path, "digits", finals) == pairs
     assert path.stat().st_mtime_ns == before
@@ -260,7 +261,7 @@ def test_comparisons_of_a_final_that_was_moved_away_are_dropped(tmp_path):
 
 def test_one_final_needs_no_comparison(tmp_path):
     assert duels.complete(tmp_path, "digits", [store(tmp_path, "mlp", random_answers(0))]) == {}
-    assert not (tmp_path / "results" / "digits" / "comparisons.json").exists()
+    assert not (tmp_path / "results" / "digits" / duels.NAME).exists()
 
 
 FINAL = Final(
@@ -275,7 +276,7 @@ def test_a_broken_comparison_file_is_made_anew_for_the_leaderboard(tmp_path):
     for seed, family in enumerate(("mlp", "cnn")):
         store(tmp_path, family, random_answers(seed))
     duels.update(tmp_path, "digits")
-    path = tmp_path / "results" / "digits" / "comparisons.json"
+    path = tmp_path / "results" / "digits" / duels.NAME
     whole = path.read_bytes()
     path.write_text("{")
     duels.complete(tmp_path, "digits", results.read_finals(tmp_path, "digits"))
@@ -316,12 +317,42 @@ def test_one_that_was_replaced_and_does_not_read_back_takes_nothing_with_it(tmp_
     assert "does not read back" in why
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": 2, "pairs": [[1]]}', '{"schema": 2, "pairs": {"a b": 1}}'])
-def test_comparisons_of_another_shape_are_made_anew(tmp_path, text):
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,  # no header
+        "",
+        "[" * 100_000,
+        "[[1]]",
+        '{"a b": 1}\n{}\n',
+        '{"a b": "better"}\n{}\n',
+        '{"id-mlp id-cnn": "?"}',  # a verdict without its numbers
+        '{"id-mlp id-cnn": "?"}\n{}\n{}\n',
+    ],
+)
+def test_comparisons_of_another_shape_are_made_anew(tmp_path, body):
     finals = [store(tmp_path, "mlp", random_answers(0)), store(tmp_path, "cnn", random_answers(1))]
     whole = duels.complete(tmp_path, "digits", finals)
-    (tmp_path / "results" / "digits" / "comparisons.json").write_text(text)
+    path = tmp_path / "results" / "digits" / duels.NAME
+    head = json.dumps({"schema": duels.SCHEMA, "sha256": hashlib.sha256((body or "").encode()).hexdigest()})
+    path.write_text("[" * 100_000 if body is None else f"{head}\n{body}")
+    with pytest.raises(RecordError, match="does not read back"):
+        duels.read(tmp_path, "digits")
     assert duels.complete(tmp_path, "digits", finals) == whole
+
+
+@pytest.mark.parametrize("changed", [(b'">"', b'"<"'), (b'"tested": true', b'"tested": null')])
+def test_comparisons_that_were_changed_are_made_anew(tmp_path, changed):
+    finals = [store(tmp_path, "cnn", random_answers(0)), store(tmp_path, "mlp", random_answers(1, accuracy=0.5))]
+    whole = duels.complete(tmp_path, "digits", finals)
+    path = tmp_path / "results" / "digits" / duels.NAME
+    stored = path.read_bytes()
+    path.write_bytes(stored.replace(*changed))
+    assert path.read_bytes() != stored
+    with pytest.raises(RecordError, match="it was changed"):
+        duels.read(tmp_path, "digits")
+    assert duels.complete(tmp_path, "digits", finals) == whole
+    assert path.read_bytes() == stored
 
 
 def test_weights_are_dropped_also_where_another_result_is_damaged_which_keeps_its_own(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 from bench import duels, results
 from bench.cli import main
 from bench.errors import UsageError
-from bench.ranking import Duels
 from bench.statements import FORMS, Statement, judge, parse
+from bench.verdicts import Comparisons, Duels
 from tests.test_results import FINAL, store
 
 
@@ -82,7 +82,7 @@ def test_no_reduction_is_supported_where_better_is_not_resolved(text, log_ratio,
         "p_holm": 0.12, "p_equivalence_holm": 1.0,
     }  # fmt: skip
     for claim in ("cnn is better than mlp", text):
-        found = judge(parse(claim), cnn, mlp, Duels({"cnn mlp": stored}))
+        found = judge(parse(claim), cnn, mlp, Duels(Comparisons.of({"cnn mlp": stored})))
         assert (found.verdict, "p = 0.120 after Holm" in found.why) == ("not resolved", True)
 
 
@@ -114,7 +114,7 @@ def _judged(text, ci95, log_ratio_ci95, p_holm):
         "log_ratio_ci95": log_ratio_ci95, "p_holm": p_holm, "p_equivalence_holm": 1.0,
     }  # fmt: skip
     statement = parse(text)
-    return judge(statement, finals[statement.a], finals[statement.b], Duels({"cnn mlp": stored}))
+    return judge(statement, finals[statement.a], finals[statement.b], Duels(Comparisons.of({"cnn mlp": stored})))
 
 
 def test_the_strongest_wording_that_holds_is_itself_supported(home):

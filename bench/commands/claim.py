@@ -50,12 +50,13 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
 
     from bench import duels, ranking, results
     from bench.statements import judge, parse
+    from bench.verdicts import Duels
 
     statement, dataset = parse(" ".join(options.words)), dataset_name(options)
     sound, wrong = results.sound(options.home, dataset)
     rows, notes = ranking.contenders(sound)
     a, b = (_final(rows, name, dataset) for name in (statement.a, statement.b))
-    judged = judge(statement, a, b, ranking.Duels(duels.complete(options.home, dataset, sound)))
+    judged = judge(statement, a, b, Duels(duels.complete(options.home, dataset, sound)))
     return {
         "schema": 1,
         "claim": " ".join(options.words),

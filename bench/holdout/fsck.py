@@ -167,7 +167,7 @@ def _results(home: Path) -> Iterator[Problem]:
     for dataset, with_broken in broken.items():
         what = "was made with finals that are broken" if with_broken else _comparisons_problem(home, dataset)
         if what:
-            path = home / "results" / dataset / "comparisons.json"
+            path = home / "results" / dataset / duels.NAME
             yield Problem(str(path), what, "made anew", partial(path.unlink, missing_ok=True))
 
 
@@ -248,8 +248,10 @@ def _comparisons_problem(home: Path, dataset: str) -> str | None:
         if {identity for pair in pairs for identity in pair.split()} - {final.id for final in finals}:
             return "does not belong to the finals beside it"
         # Those that a kill left behind are made when they are asked for.
-        if duels.are_complete(pairs, finals) and not recount.same(pairs, duels.compared(home, finals)):
-            return "does not say what the predictions say"
+        if duels.are_complete(pairs, finals):
+            made = duels.compared(home, finals)
+            if pairs.verdicts != made.verdicts or not recount.same(pairs, made):
+                return "does not say what the predictions say"
     except (BenchError, OSError, ValueError, KeyError) as error:
         return str(error)
     return None

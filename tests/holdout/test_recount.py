@@ -9,6 +9,7 @@ from homes import bench, one
 from bench import duels, results
 from bench.files import sha256
 from bench.holdout import fsck
+from bench.verdicts import Comparisons
 from tests.test_results import random_answers, store
 
 pytestmark = pytest.mark.slow  # the home that they change takes a search and a final
@@ -94,13 +95,11 @@ def test_a_comparison_that_was_changed_is_seen_and_made_anew(tmp_path, name, val
     for seed, family in enumerate(("mlp", "cnn")):
         final = store(tmp_path, family, random_answers(seed))
     duels.update(tmp_path, "digits")
-    path = tmp_path / "results" / "digits" / "comparisons.json"
+    path = tmp_path / "results" / "digits" / duels.NAME
     whole = path.read_bytes()
     assert fsck._comparisons_problem(tmp_path, "digits") is None
-    document = json.loads(whole)
-    (pair,) = document["pairs"].values()
-    pair[name] = value
-    path.write_text(json.dumps(document))
+    ((key, pair),) = duels.read(tmp_path, "digits").items()
+    duels._write(path, Comparisons.of({key: {**pair, name: value}}))
     assert fsck._comparisons_problem(tmp_path, "digits") == "does not say what the predictions say"
     path.unlink()
     duels.complete(tmp_path, "digits", results.read_finals(tmp_path))
