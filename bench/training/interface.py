@@ -125,12 +125,23 @@ class Trainer(Protocol):
         """
         ...
 
+    def advance_to_rung(self, rung: int, on_progress: Callable[[int, float], None], images: int | None = None) -> float:
+        """Train until `rung` nominal samples were seen; returns the accuracy there, as `val_accuracy` does.
+
+        It is that of the mean of the weights over the last third of the stretch just trained: see
+        `bench.training.averaging`. The run goes on from its own.
+
+        Raises:
+            Diverged: the loss or the logits are not finite.
+        """
+        ...
+
     def confusion(self) -> Cells | None:
-        """(true label, predicted label, images) of the last `val_accuracy`, zeros left out; None before the first."""
+        """(true label, predicted label, images) of the last judgement, zeros left out; None before the first."""
         ...
 
     def correct(self) -> npt.NDArray[np.bool_]:
-        """Which images of the last `val_accuracy` were classified correctly, shape (images,)."""
+        """Which images of the last judgement were classified correctly, shape (images,)."""
         ...
 
     def save(self, path: Path) -> None:

@@ -19,10 +19,13 @@ from bench.family import Family
 from bench.files import write_atomic
 from bench.records import Cells
 from bench.space import Value
+from bench.training.averaging import Average
 from bench.training.budget import Batches, steps_for
 from bench.training.interface import Data, Diverged, Recipe, check_model
 
 CALL_SECONDS = 1.0  # aimed length of one call; none may exceed 5 s
+AVERAGED = 3  # a rung is judged by the mean of the weights over the last third of the way there from the one before
+SNAPSHOTS = 8  # of the weights on that stretch
 EVAL_BATCH = 500  # activations of a 64-filter model at 26 x 26 stay below 50 MB
 
 Progress = Callable[[int, float], None]
@@ -160,6 +163,15 @@ class Base(ABC):
             raise Diverged("The logits are not finite; lower the learning rate.")
         self._predicted = logits.argmax(axis=1)
         return float(np.mean(self._predicted == self._data.val_y[:images]))
+
+    def advance_to_rung(self, rung: int, on_progress: Progress, images: int | None = None) -> float:
+        begin = rung - (rung - self.samples) // AVERAGED
+        weights = Average(self.model)
+        for k in range(1, SNAPSHOTS + 1):
+            self.advance(begin + (rung - begin) * k // SNAPSHOTS, on_progress)
+            weights.add()
+        with weights:
+            return self.val_accuracy(images)
 
     def confusion(self) -> Cells | None:
         if self._predicted is None:

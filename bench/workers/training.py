@@ -58,8 +58,8 @@ class Training:
         if job.resume:
             self._load(trainer)
         for rung in job.rungs:
-            trainer.advance(rung, self._progress)
-            self._val_accuracy = trainer.val_accuracy(judged_on(rung, len(data.x), len(data.val_x)))
+            images = judged_on(rung, len(data.x), len(data.val_x))
+            self._val_accuracy = trainer.advance_to_rung(rung, self._progress, images)
             asked = time.perf_counter()
             so_far = self.done("pruned") if job.tell_so_far else None
             self._worker.send(AtRung(job.number, rung, self._val_accuracy, so_far))

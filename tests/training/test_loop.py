@@ -12,6 +12,7 @@ from bench.errors import FamilyError, RecordError
 from bench.family import Family, load
 from bench.space import Int, SearchSpace
 from bench.training import backend
+from bench.training.averaging import Average
 from bench.training.budget import Batches
 from bench.training.interface import Data, Diverged, Recipe
 from bench.training.loop import CompiledTrainer, FitTrainer, count_parameters, make_optimizer
@@ -66,15 +67,53 @@ def test_the_weights_do_not_depend_on_where_the_run_was_judged():
     data, family = digits_like(), load("mlp")
     config = {**family.reference, **SMALL, "epochs": 3}
     runs = []
-    for stops in ([576], [64, 100, 192, 576]):
+    for rungs in ([], [64, 100, 192]):
         trainer = make_trainer(family, config, data, seed=1, precision="float32")
-        for stop in stops:
-            trainer.advance(stop, lambda samples, loss: None)
-            trainer.val_accuracy()
+        for rung in rungs:
+            trainer.advance_to_rung(rung, lambda samples, loss: None)
+        trainer.advance(576, lambda samples, loss: None)
         runs.append(trainer)
     assert runs[0].samples == runs[1].samples == 576
     for one, other in zip(runs[0].model.weights, runs[1].model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("family_name", ["mlp_dropout", "cnn"])
+def test_a_rung_is_judged_by_the_mean_of_the_weights_on_the_way_there(family_name):
+    """Over the last third: samples 320 to 384 from a rung at 192, in snapshots of a step or none."""
+    data, family = digits_like(), load(family_name)
+    config = {**family.reference, **SMALL, "batch_norm": True, "filters": 4, "dense": 8, "epochs": 3}
+    steps = make_trainer(family, config, data, seed=1, precision="float32")
+    run = make_trainer(family, config, data, seed=1, precision="float32")
+    run.advance_to_rung(192, lambda samples, loss: None)
+    accuracy = run.advance_to_rung(384, lambda samples, loss: None, images=48)
+
+    snapshots = []
+    for k in range(1, 9):
+        steps.advance(320 + 64 * k // 8, lambda samples, loss: None)
+        snapshots.append([keras.ops.convert_to_numpy(weight).copy() for weight in steps.model.weights])
+    for mine, other in zip(run.model.weights, steps.model.weights, strict=True):
+        np.testing.assert_array_equal(mine, other)  # it goes on from its own
+    assert run.samples == steps.samples == 384
+    for weight, *values in zip(steps.model.weights, *snapshots, strict=True):
+        if keras.backend.is_float_dtype(weight.dtype):
+            weight.assign(np.mean(values, axis=0, dtype=np.float32))
+    assert accuracy == steps.val_accuracy(48)
+    assert run.confusion() == steps.confusion()
+    np.testing.assert_array_equal(run.correct(), steps.correct())
+
+
+def test_weights_are_what_they_were_when_the_mean_of_them_was_not_finite():
+    data, family = digits_like(), load("mlp")
+    run = make_trainer(family, {**family.reference, **SMALL, "epochs": 1}, data, seed=1, precision="float32")
+    before = [keras.ops.convert_to_numpy(weight).copy() for weight in run.model.weights]
+    mean = Average(run.model)
+    mean.add()
+    mean._sums[0] += np.inf
+    with pytest.raises(Diverged), mean:
+        run.val_accuracy()
+    for weight, value in zip(run.model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
 
 
 def compiled(config, image_shape, classes):
