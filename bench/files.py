@@ -39,13 +39,13 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.close(folder)
 
 
-def write_json(path: Path, document: Any, indent: int | None = 2) -> None:
+def write_json(path: Path, document: Any) -> None:
     """Write a JSON document atomically, with sorted keys so that equal documents are equal files."""
-    write_atomic(path, lambda file: file.write(dump_json(document, indent)))
+    write_atomic(path, lambda file: file.write(dump_json(document)))
 
 
-def dump_json(document: Any, indent: int | None = 2) -> bytes:
-    return (json.dumps(document, indent=indent, sort_keys=True, allow_nan=False, default=str) + "\n").encode()
+def dump_json(document: Any) -> bytes:
+    return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False, default=str) + "\n").encode()
 
 
 def sha256(path: Path) -> str:

@@ -2,7 +2,8 @@
 the verdict of each and the numbers of few. Pure, the standard library only.
 
 A verdict holds '>' where the first is better, '<' where the second is, '=' where they are equivalent, which either may
-be beside; '?' stands alone where they were not tested, and an empty one says that nothing is resolved.
+be beside; '?' stands alone where they were not tested, for equivalence neither, and an empty one says that nothing is
+resolved.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from bench.certainty import ALPHA, Pair
+from bench.errors import RecordError
 from bench.records import Final
 
 UNTESTED = "?"
@@ -20,7 +22,7 @@ VERDICTS = frozenset({UNTESTED, "", ">", "<", "=", ">=", "<="})
 
 
 def verdict(pair: Pair) -> str:
-    """What a comparison shows, after Holm."""
+    """What a comparison shows, after Holm. Verdicts are stored: another rule is another schema of `bench.duels`."""
     if pair["p_holm"] is None:
         return UNTESTED
     # With few errors the test of the difference and the interval of the ratio may disagree: both say it.
@@ -49,7 +51,15 @@ class Comparisons(Mapping[str, Pair]):
         return cls({key: verdict(pair) for key, pair in pairs.items()}, lines)
 
     def __getitem__(self, key: str) -> Pair:
-        pair: Pair = json.loads(self.lines[key])
+        """Raises:
+        RecordError: the line is no JSON object, which its writer would not have written.
+        """
+        try:
+            pair = json.loads(self.lines[key])
+        except (ValueError, RecursionError):
+            pair = None
+        if not isinstance(pair, dict):
+            raise RecordError(f"The stored comparison of {key} does not read back. Run `bench fsck --repair`.")
         return pair
 
     def __iter__(self) -> Iterator[str]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.errors import RecordError
 from bench.verdicts import VERDICTS, Comparisons, Duels, verdict
 from tests.test_ranking import MLP
 
@@ -44,9 +45,30 @@ def test_rows_that_are_not_separated_are_in_groups_of_which_no_two_are_separated
     here = {final.id for final in shown}
     level = {frozenset(key.split()) for key, what in verdicts.items() if what in ("", "=") and here >= {*key.split()}}
     assert together == level
+    equal = {frozenset((a.id, b.id)) for a, b in duels.equivalent(shown)}
+    assert equal == {frozenset(key.split()) for key, what in verdicts.items() if "=" in what and here >= {*key.split()}}
     sets = [{final.id for final in group} for group in groups]
-    assert not any(one < other for one in sets for other in sets)
+    assert sets == _first_come_first_in([final.id for final in shown], level)
     best = {final.id: 1 + sum(duels.better(other, final) for other in shown) for final in shown}
     assert duels.ranks(shown) == best
     absent = {frozenset((a.id, b.id)) for a, b in duels.missing(shown)}
     assert absent == {frozenset((a, b)) for a, b in combinations(here, 2)} - {frozenset(k.split()) for k in verdicts}
+
+
+def _first_come_first_in(ids, level):
+    """Each pair that is in no group yet begins one; whoever is level with all in it joins, in the order of rows."""
+    groups = []
+    for pair in combinations(ids, 2):
+        if frozenset(pair) in level and not any(group.issuperset(pair) for group in groups):
+            group = set(pair)
+            for one in ids:
+                if one not in group and all(frozenset((one, other)) in level for other in group):
+                    group.add(one)
+            groups.append(group)
+    return groups
+
+
+@pytest.mark.parametrize("line", [b"xx", b"", b"[1]", b"null", b"[" * 100_000])
+def test_a_line_that_holds_no_numbers_is_said_to_be_broken(line):
+    with pytest.raises(RecordError, match="comparison of a b does not read back"):
+        Comparisons({"a b": ">"}, {"a b": line})["a b"]

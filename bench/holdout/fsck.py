@@ -27,6 +27,7 @@ from bench.files import sha256, states_of, unique_slug
 from bench.holdout import exam, ledger, recount
 from bench.holdout.seal import checksum_of
 from bench.store import Store
+from bench.verdicts import Comparisons
 
 FRESH_SECONDS = 60.0  # a temporary file younger than this may be somebody's write
 
@@ -250,9 +251,9 @@ def _comparisons_problem(home: Path, dataset: str) -> str | None:
         # Those that a kill left behind are made when they are asked for.
         if duels.are_complete(pairs, finals):
             made = duels.compared(home, finals)
-            if pairs.verdicts != made.verdicts or not recount.same(pairs, made):
+            if pairs.verdicts != Comparisons.of(pairs).verdicts or not recount.same(pairs, made):
                 return "does not say what the predictions say"
-    except (BenchError, OSError, ValueError, KeyError) as error:
+    except (BenchError, OSError, ValueError, KeyError, TypeError) as error:
         return str(error)
     return None
 
