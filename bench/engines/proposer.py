@@ -30,12 +30,15 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 MAX_GRID = 10_000
 GRID_POINTS = 4  # values that a grid takes of a continuous range
-STARTUP = 10  # trials before TPE has a model, Optuna's own default
+# Trials before TPE is asked. Nearly all of them end at the first rung, so that spreading out is cheap; of ten it takes one
+# or two for good, and all that it proposes then has their categories.
+STARTUP = 20
+ENOUGH = 10  # trials that were judged alike, before they are compared
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     # group=True models the parameters that are active together jointly, which a conditional space needs.
     "tpe": lambda seed: optuna.samplers.TPESampler(
-        seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True, constant_liar=True
+        seed=seed, n_startup_trials=ENOUGH, multivariate=True, group=True, constant_liar=True
     ),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
@@ -52,7 +55,7 @@ class OptunaProposer:
     """Proposes configurations of a space.
 
     TPE starts from a Latin hypercube. It hears of every trial what can be compared: the value at the highest rung that
-    at least STARTUP trials have reached, as BOHB does (Falkner et al. 2018). Told more, it would take whatever came far
+    at least ENOUGH trials have reached, as BOHB does (Falkner et al. 2018). Told more, it would take whatever came far
     while there was little competition for the best, whatever its value.
 
     Args:
@@ -134,14 +137,14 @@ class OptunaProposer:
         self._storage.set_trial_state_values(stored, heard.state, heard.values)
 
     def _comparable(self) -> float:
-        """The highest rung, in samples, that at least STARTUP trials have reached; infinity where the end is meant."""
+        """The highest rung, in samples, that at least ENOUGH trials have reached; infinity where the end is meant."""
         if self._sampler != "tpe":
             return math.inf  # the others learn from complete trials alone
         reached: dict[float, int] = {}
         rungs = sorted({samples for trial in self._told.values() for samples, _ in trial.rungs})
         for rung in (*rungs, math.inf):
             reached[rung] = sum(_reached(trial) >= rung for trial in self._told.values())
-        enough = [rung for rung, count in reached.items() if count >= STARTUP]
+        enough = [rung for rung, count in reached.items() if count >= ENOUGH]
         return max(enough, default=rungs[0] if rungs else math.inf)
 
     def _rebuild(self) -> None:
