@@ -30,8 +30,8 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 MAX_GRID = 10_000
 GRID_POINTS = 4  # values that a grid takes of a continuous range
-# Trials before TPE is asked. Nearly all of them end at the first rung, so that spreading out is cheap; of ten it takes one
-# or two for good, and all that it proposes then has their categories.
+# Trials before TPE is asked. Nearly all of them end at the first rung, so that spreading out is cheap; of ten it takes
+# one or two for good, and all that it proposes then has their categories.
 STARTUP = 20
 ENOUGH = 10  # trials that were judged alike, before they are compared
 

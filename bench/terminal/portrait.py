@@ -183,7 +183,9 @@ class _Sections:
 
     def curve(self) -> RenderableType:
         points = self.document["curve"]
-        parts: list[RenderableType] = [_heading("Learning curve", f"trial {self.document['trial']['number']}")]
+        parts: list[RenderableType] = [
+            _heading("Learning curve", f"trial {self.document['trial']['number']}, rungs by mean weights")
+        ]
         if points:
             parts.append(self._accuracies(points))
         else:
