@@ -10,13 +10,19 @@ def test_rungs_start_at_a_sixth_of_an_epoch_on_large_data():
 
 
 def test_rungs_start_at_five_thousand_samples_on_small_data():
-    assert rungs(1_198, 40) == [5_000, 15_000]
+    assert rungs(1_198, 70) == [5_000, 15_000]
     assert rungs(1_198, 4) == []
 
 
 def test_a_run_is_not_judged_in_its_last_third():
-    assert rungs(60_000, 2.25) == [10_000, 30_000, 90_000]
-    assert rungs(60_000, 2.2) == [10_000, 30_000]
+    assert rungs(6_000, 1.25) == [5_000]
+    assert rungs(6_000, 1.2) == []
+
+
+def test_rungs_but_the_first_lie_in_the_first_fifth_of_a_run():
+    assert rungs(60_000, 7.5) == [10_000, 30_000, 90_000]
+    assert rungs(60_000, 7.4) == [10_000, 30_000]
+    assert rungs(60_000, 2.4) == [10_000]
 
 
 def test_marks_of_every_epoch_leave_out_the_end():
