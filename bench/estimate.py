@@ -100,7 +100,9 @@ def _measure(family: Family, sealed: Sealed, pool: Pool, precision: str, ends: M
                 name, config = waiting.pop(0)
                 running[worker] = (name, config)
                 samples = min(STEPS * _batch(config), sealed.n_train)
-                job = Job(len(found), pack(family), config, seed_of(0, 0, name), precision, (samples,))
+                job = Job(
+                    len(found), pack(family), config, seed_of(0, 0, name), precision, (samples,), mean_weights=False
+                )
                 pool.submit(worker, job)
         for worker, message in pool.poll(1.0):
             if isinstance(message, AtRung):

@@ -16,7 +16,7 @@ from bench.family import Family
 from bench.options import HARMLESS
 from bench.training import backend
 
-EARLIER = {"backend": "tensorflow"}  # of studies that were made before there was a choice
+EARLIER = {"backend": "tensorflow", "rungs": "last weights"}  # of studies that were made before there was a choice
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
 PACKAGES = ("keras", "numpy", "optuna")  # and the framework that trains
 OF_ENGINE = {"ray": ("ray",), "keras-tuner": ("keras-tuner",)}  # what proposes or stops its trials, besides those

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench import edges, seeds
+from bench import edges, frozen, seeds
 from bench.data.sealed import Sealed
 from bench.errors import NoTrialSucceeded, UsageError
 from bench.records import Final, Phases, Trial
@@ -101,6 +101,7 @@ def portrait(study: Searched, tested: Examined | None, number: int | None, named
         "configuration": [asdict(placed) for placed in edges.place(settings["space"], trial.params)],
         **_mistakes(trial, own, sealed),
         "importance": _importance(study),
+        "judged_by": settings.get("rungs", frozen.EARLIER["rungs"]),
         "curve": [
             {"samples": samples, "epochs": samples / sealed.n_train if sealed else None, "val_accuracy": accuracy}
             for samples, accuracy in trial.curve

@@ -38,13 +38,13 @@ class Phases:
 class Trial:
     """One configuration, trained once with one seed.
 
-    `val_accuracy` is the accuracy at exactly `epochs` for a complete trial, the last one reported for a pruned trial,
+    `val_accuracy` is the accuracy at exactly `epochs` for a complete trial, that at its last rung for a pruned trial,
     None for a failed one. `curve` holds (nominal samples, validation accuracy) at every rung reached, that of its mean
     weights on the way there, and at its end if it is complete. `losses` holds (the same samples, mean training loss
     since those before). `elapsed` is the study's search time when the trial ended, earlier processes counted.
-    `confusion` holds the non-zero cells (true label,
-    predicted label, images) of the last evaluation on validation images, which at an early rung may be half of them;
-    None for a failed trial and for a retraining, which has no evaluation.
+    `confusion` holds the non-zero cells (true label, predicted label, images) of the last evaluation on validation
+    images, which at an early rung may be half of them; None for a failed trial and for a retraining, which has no
+    evaluation.
     """
 
     number: int

@@ -137,7 +137,7 @@ def search(
             accepted = {"source"} & {*request.accept}
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
         settings = accept(request.study, request.family, request.accept, settings, store)
-        frozen.check(request.study, settings, _code(request.family, request.engine))
+        frozen.check(request.study, settings, {**_judged(request), **_code(request.family, request.engine)})
     else:
         # What the sampler needs and lacks shall not be learned after a study was frozen with it.
         offer = ENGINES[request.engine]
@@ -241,7 +241,7 @@ def _made(
         store.create(request.study, settings)
     else:
         _check_frozen(request, sealed, settings)
-        frozen.check(request.study, settings, _code(request.family, request.engine))
+        frozen.check(request.study, settings, {**_judged(request), **_code(request.family, request.engine)})
     if request.join and leases is not None:
         leases.release("making")
     return settings
@@ -268,6 +268,7 @@ def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequenc
         "precision": measured_precision(pool, subscribers) if precision == "auto" else precision,
         "purpose": request.purpose,
         "backend": pool.framework,
+        **_judged(request),
         **_code(request.family, request.engine),
     }
 
@@ -311,6 +312,11 @@ def _check_own(study: str, store: Store) -> None:
             f"Trial {foreign[0]} of {study!r} was put there by another program than bench, which therefore adds none. "
             "Search anew with --study NAME; `bench final` still takes the best of the trials that are there."
         )
+
+
+def _judged(request: Request) -> dict[str, str]:
+    """What rungs judge; values of one kind are no measure for those of the other."""
+    return {"rungs": "last weights" if request.every_epoch else "mean weights"}
 
 
 def _code(family: Family, engine: str) -> dict[str, Any]:

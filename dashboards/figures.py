@@ -95,7 +95,7 @@ def learning_curves(trials: Sequence[Trial]) -> go.Figure:
     drawn = [trial for trial in trials if trial.curve]
     complete = [trial for trial in drawn if trial.state == "complete"]
     best = max(complete, key=lambda t: (t.val_accuracy or 0.0, -t.number), default=None)
-    figure = _figure("Learning curves", "samples seen; rungs are judged by mean weights")
+    figure = _figure("Learning curves", "samples seen")
     # What is drawn last lies on top, and is what a pointer finds.
     order = {"pruned": 0, "failed": 0, "running": 1, "complete": 2}
     named: set[str] = set()

@@ -54,7 +54,7 @@ def learning_curve(curve: tuple[tuple[int, float], ...], rungs: int, state: str)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         ending = {"pruned": "pruned at the cross", "complete": "complete"}.get(state, state)
-        axes.set_title(f"Learning curve, {ending}; dotted: rungs, by mean weights", fontsize=11, loc="left")
+        axes.set_title(f"Learning curve, {ending}; dotted lines are rungs", fontsize=11, loc="left")
         return png(figure)
 
 

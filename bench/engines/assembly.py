@@ -12,7 +12,7 @@ from bench.engines.interface import Proposer, Stopper, perturbed
 from bench.engines.local import LocalDriver, Plan
 from bench.engines.onepass import OnePass
 from bench.engines.oracle import OracleProposer
-from bench.engines.proposer import OptunaProposer
+from bench.engines.proposer import ENOUGH, STARTUP, OptunaProposer
 from bench.engines.stopper import OptunaStopper
 from bench.errors import UsageError
 from bench.family import Family
@@ -97,7 +97,8 @@ def driver(
     if settings["engine"] == "keras-tuner":
         proposer = OracleProposer(family.space, settings["sampler"], settings["seed"], reference)
     else:
-        proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference)
+        startup = STARTUP if marks and settings["pruner"] in ("asha", "hyperband") else ENOUGH
+        proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference, startup)
     if settings["engine"] == "ray":
         from bench.engines.ray_driver import RayDriver
 
@@ -108,6 +109,6 @@ def driver(
     if settings["pruner"] == "one-pass":
         stopper = OnePass(plan.train_images, spared)
     else:
-        first, last = marks[0] if marks else plan.train_images, round(plan.longest * plan.train_images)
+        first, last = (marks[0], marks[-1]) if marks else (plan.train_images, plan.train_images)
         stopper = OptunaStopper(settings["pruner"], first, last, spared)
     return LocalDriver(plan, proposer, stopper, pool, emit, stop_asked, company)

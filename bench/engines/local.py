@@ -35,7 +35,8 @@ class Plan:
         spent: seconds that earlier processes searched.
         code: `Family.code` of the family, or None where changes of its file are not looked for.
         longest: the most epochs that the space allows.
-        marks: nominal samples at which every trial is judged; None for the rungs of `bench.training.budget`.
+        marks: nominal samples at which every trial is judged by its last weights; None for the rungs of
+            `bench.training.budget`, where it is judged by their mean.
         states: folder for the states of paused trials; None where no stopper pauses any.
     """
 
@@ -213,11 +214,11 @@ class LocalDriver:
         self._announce(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
         marks = self._stopper.marks(number)
         if marks is None:
-            marks = rungs(plan.train_images, epochs) if plan.marks is None else plan.marks
+            marks = rungs(plan.train_images, epochs, plan.longest) if plan.marks is None else plan.marks
         marks = [mark for mark in marks if mark < round(epochs * plan.train_images)]  # its end is judged anyway
         return Job(
             number, plan.family, params, seed, plan.precision, tuple(marks), code=plan.code,
-            state=self._state_of(number), resume=before is not None,
+            state=self._state_of(number), resume=before is not None, mean_weights=plan.marks is None,
         )  # fmt: skip
 
     def _announce(self, event: Started) -> None:

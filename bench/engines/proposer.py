@@ -30,10 +30,10 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 MAX_GRID = 10_000
 GRID_POINTS = 4  # values that a grid takes of a continuous range
-# Trials before TPE is asked. Nearly all of them end at the first rung, so that spreading out is cheap; of ten it takes
-# one or two for good, and all that it proposes then has their categories.
+# Trials before TPE is asked, where nearly all of them end at a first rung, so that spreading out is cheap: of ten it
+# takes one or two for good, and all that it proposes then has their categories.
 STARTUP = 20
-ENOUGH = 10  # trials that were judged alike, before they are compared
+ENOUGH = 10  # trials that were judged alike, before they are compared; the start where each is trained to its end
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     # group=True models the parameters that are active together jointly, which a conditional space needs.
@@ -63,6 +63,7 @@ class OptunaProposer:
         sampler: a name in NAMES.
         seed: the study's seed.
         reference: the configuration of trial 0; None leaves it to the sampler.
+        startup: trials before TPE is asked.
 
     Raises:
         UsageError: no such sampler.
@@ -70,7 +71,9 @@ class OptunaProposer:
         SpaceError: a grid over the space would be too large.
     """
 
-    def __init__(self, space: SearchSpace, sampler: str, seed: int, reference: Config | None = None) -> None:
+    def __init__(
+        self, space: SearchSpace, sampler: str, seed: int, reference: Config | None = None, startup: int = STARTUP
+    ) -> None:
         if sampler not in NAMES:
             raise UsageError(f"No sampler {sampler!r}; there are {', '.join(NAMES)}.{did_you_mean(sampler, NAMES)}")
         package = NEEDS.get(sampler)
@@ -79,6 +82,7 @@ class OptunaProposer:
         if sampler == "grid":
             _grid(space)
         self._space, self._sampler, self._seed, self._reference = space, sampler, seed, reference
+        self._startup = startup
         self._asked: dict[int, Config] = {}
         self._told: dict[int, Trial] = {}
         self._cap = math.inf
@@ -91,8 +95,8 @@ class OptunaProposer:
             config = self._grid_point(number - (self._reference is not None))
         elif self._sampler == "qmc":
             config = sobol(self._space, number, seed_of(self._seed, 0, "sampler"))
-        elif self._sampler == "tpe" and number <= STARTUP:
-            config = latin_hypercube(self._space, STARTUP + 1, seed_of(self._seed, 0, "start-up"))[number]
+        elif self._sampler == "tpe" and number <= self._startup:
+            config = latin_hypercube(self._space, self._startup + 1, seed_of(self._seed, 0, "start-up"))[number]
         else:
             return self._sampled(number)
         self._asked[number] = config

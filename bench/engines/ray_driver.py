@@ -103,7 +103,8 @@ class RayDriver(LocalDriver):
         if found.joined:
             folder = DataParcel.of(Sealed.load(pool.folder))
             family = FilesParcel.of(family) if isinstance(family, Path) else family
-        job = Job(0, Path(), {}, 0, plan.precision, code=plan.code, tell_so_far=True)
+        mean = plan.marks is None
+        job = Job(0, Path(), {}, 0, plan.precision, mean_weights=mean, code=plan.code, tell_so_far=True)
         forbidden = tuple(path.resolve() for path in pool.forbidden)
         site = Site(
             folder, family, forbidden, pool.logs.resolve(), job, pool.framework, plan.trial_seconds, GRACE_SECONDS

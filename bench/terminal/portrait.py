@@ -183,9 +183,9 @@ class _Sections:
 
     def curve(self) -> RenderableType:
         points = self.document["curve"]
-        parts: list[RenderableType] = [
-            _heading("Learning curve", f"trial {self.document['trial']['number']}, rungs by mean weights")
-        ]
+        judged = f", rungs by {self.document['judged_by']}" if len(points) > 1 else ""
+        what = f"trial {self.document['trial']['number']}{judged}"
+        parts: list[RenderableType] = [_heading("Learning curve", what)]
         if points:
             parts.append(self._accuracies(points))
         else:

@@ -15,22 +15,26 @@ import numpy.typing as npt
 
 REDUCTION = 3  # each rung is this many times the one before, and a third goes on; Li et al. 2018 (Hyperband) use 3
 FIRST = 6  # the first rung is this fraction of an epoch
-RUNGS = 3  # one trial in 27 passes all; what does is trained to its end, where the learning rate has fallen
-EARLY = 5  # rungs but the first lie in this fraction of the run
+RUNGS = 3  # at most; what passes all is trained to its end, where the learning rate has fallen
+# Rungs but the first lie in this fraction of the longest run: seen on cnn, whose third rung at a quarter of it ranked
+# those that had come so far no better than their seeds do.
+EARLY = 5
 LEAST = 5_000  # samples before a first judgement; with fewer, a warm-up looks like a bad configuration
 
 
-def rungs(train_images: int, epochs: float) -> list[int]:
+def rungs(train_images: int, epochs: float, longest: float | None = None) -> list[int]:
     """Nominal sample counts at which a run is judged before its end, the same for every batch size.
 
-    The first is a sixth of an epoch, but at least 5,000 samples; there are three at most. The first is none in the last
-    third of the run, the others are none after its first fifth: what has come so far differs by less than its seed
-    makes it differ, and a stop would save little.
+    The first is a sixth of an epoch, but at least 5,000 samples; there are three at most, the later ones in the first
+    fifth of the longest run. None lies in the last third of the run itself: a stop there would save little.
+
+    Args:
+        longest: epochs of the longest run that it is compared with; those of the run itself when None.
     """
-    end = epochs * train_images
-    first = max(train_images // FIRST, LEAST)
-    later = [first * REDUCTION**k for k in range(1, RUNGS)]
-    return [*([first] if 3 * first <= 2 * end else ()), *(mark for mark in later if EARLY * mark <= end)]
+    first, most = max(train_images // FIRST, LEAST), train_images * (longest or epochs)
+    marks = [first * REDUCTION**k for k in range(RUNGS)]
+    marks = [mark for mark in marks if mark == first or EARLY * mark <= most]
+    return [mark for mark in marks if 3 * mark <= 2 * epochs * train_images]
 
 
 def epoch_marks(train_images: int, epochs: float) -> list[int]:

@@ -44,6 +44,7 @@ class Job:
         beside: other retrainings of the same configuration's architecture that go with this one in one program. JAX.
         looks: nominal samples, ascending, at which to judge and go on unasked; which validation images were right at
             each is saved as bool, shape (looks, validation images).
+        mean_weights: judge the mean of the weights on the way to a rung, see `Trainer.advance_to_rung`; else the last.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Job:
     resume: bool = False
     beside: tuple[Job, ...] = ()
     looks: tuple[int, ...] = ()
+    mean_weights: bool = True
 
 
 @dataclass(frozen=True)

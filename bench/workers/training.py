@@ -59,7 +59,11 @@ class Training:
             self._load(trainer)
         for rung in job.rungs:
             images = judged_on(rung, len(data.x), len(data.val_x))
-            self._val_accuracy = trainer.advance_to_rung(rung, self._progress, images)
+            if job.mean_weights:
+                self._val_accuracy = trainer.advance_to_rung(rung, self._progress, images)
+            else:
+                trainer.advance(rung, self._progress)
+                self._val_accuracy = trainer.val_accuracy(images)
             asked = time.perf_counter()
             so_far = self.done("pruned") if job.tell_so_far else None
             self._worker.send(AtRung(job.number, rung, self._val_accuracy, so_far))

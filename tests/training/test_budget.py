@@ -25,6 +25,11 @@ def test_rungs_but_the_first_lie_in_the_first_fifth_of_a_run():
     assert rungs(60_000, 2.4) == [10_000]
 
 
+def test_short_and_long_runs_of_a_space_have_their_rungs_at_the_same_places():
+    assert rungs(60_000, 5, longest=15) == rungs(60_000, 15) == [10_000, 30_000, 90_000]
+    assert rungs(60_000, 2, longest=15) == [10_000, 30_000]  # one at 90,000 would be in its last third
+
+
 def test_marks_of_every_epoch_leave_out_the_end():
     assert epoch_marks(1_197, 4) == [1_197, 2_394, 3_591]
     assert epoch_marks(1_197, 2.5) == [1_197, 2_394]

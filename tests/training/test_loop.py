@@ -80,25 +80,30 @@ def test_the_weights_do_not_depend_on_where_the_run_was_judged():
 
 @pytest.mark.parametrize("family_name", ["mlp_dropout", "cnn"])
 def test_a_rung_is_judged_by_the_mean_of_the_weights_on_the_way_there(family_name):
-    """Over the last third: samples 320 to 384 from a rung at 192, in snapshots of a step or none."""
+    """Over the last third: samples 320 to 384 from a rung at 192, in snapshots of two steps each."""
     data, family = digits_like(), load(family_name)
-    config = {**family.reference, **SMALL, "batch_norm": True, "filters": 4, "dense": 8, "epochs": 3}
+    config = {**family.reference, **SMALL, "batch_size": 4, "batch_norm": True, "filters": 4, "dense": 8, "epochs": 3}
     steps = make_trainer(family, config, data, seed=1, precision="float32")
     run = make_trainer(family, config, data, seed=1, precision="float32")
+    seen = []
+    forward, run._forward = run._forward, lambda x: seen.append(forward(x)) or seen[-1]
     run.advance_to_rung(192, lambda samples, loss: None)
     accuracy = run.advance_to_rung(384, lambda samples, loss: None, images=48)
 
     snapshots = []
     for k in range(1, 9):
-        steps.advance(320 + 64 * k // 8, lambda samples, loss: None)
+        steps.advance(320 + 8 * k, lambda samples, loss: None)
         snapshots.append([keras.ops.convert_to_numpy(weight).copy() for weight in steps.model.weights])
     for mine, other in zip(run.model.weights, steps.model.weights, strict=True):
         np.testing.assert_array_equal(mine, other)  # it goes on from its own
     assert run.samples == steps.samples == 384
+    last = steps.logits(data.val_x[:48])
     for weight, *values in zip(steps.model.weights, *snapshots, strict=True):
         if keras.backend.is_float_dtype(weight.dtype):
             weight.assign(np.mean(values, axis=0, dtype=np.float32))
     assert accuracy == steps.val_accuracy(48)
+    np.testing.assert_allclose(seen[-1], steps.logits(data.val_x[:48]), atol=1e-4)
+    assert np.abs(seen[-1] - last).max() > 1e-2
     assert run.confusion() == steps.confusion()
     np.testing.assert_array_equal(run.correct(), steps.correct())
 
