@@ -86,6 +86,7 @@ DOCUMENT = {
             {"name": "filters", "share": 0.04, "clear": False},
         ],
     },
+    "judged_by": "mean weights",
     "curve": [
         {"samples": 8_333, "epochs": 8333 / 50_000, "val_accuracy": 0.9512},
         {"samples": 25_000, "epochs": 0.5, "val_accuracy": 0.9803},
