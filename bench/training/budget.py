@@ -29,9 +29,9 @@ def rungs(train_images: int, epochs: float, longest: float | None = None) -> lis
     fifth of the longest run. None lies in the last third of the run itself: a stop there would save little.
 
     Args:
-        longest: epochs of the longest run that it is compared with; those of the run itself when None.
+        longest: epochs of the longest run that it is compared with; those of the run itself when None or fewer.
     """
-    first, most = max(train_images // FIRST, LEAST), train_images * (longest or epochs)
+    first, most = max(train_images // FIRST, LEAST), train_images * max(longest or 0.0, epochs)
     marks = [first * REDUCTION**k for k in range(RUNGS)]
     marks = [mark for mark in marks if mark == first or EARLY * mark <= most]
     return [mark for mark in marks if 3 * mark <= 2 * epochs * train_images]

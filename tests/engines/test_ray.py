@@ -228,6 +228,7 @@ def test_a_trial_that_was_resumed_and_then_lost_has_every_rung_once(digits, faul
             killed.append(event.number)
             actor.kill()
 
+    # Long enough for two rungs.
     found, _ = drive(digits, faulty, tmp_path, *["none"] * 4, epochs=80, during=kill, pruner="hyperband")
     assert killed and begun[killed[0]] >= 3
     for trial in found.values():
