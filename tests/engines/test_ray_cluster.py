@@ -121,13 +121,14 @@ def test_a_search_over_three_nodes_survives_the_loss_of_one(nodes, tmp_path):
     nodes.start("--num-cpus", "1")
     nodes.start("--num-cpus", "1")
     third = nodes.start("--num-cpus", "1")
-    process = start(tmp_path, nodes.address, "--trials", "15", "--gpus", "none")
+    # More trials than two nodes run while the third starts.
+    process = start(tmp_path, nodes.address, "--trials", "45", "--gpus", "none")
     wait_for(lambda: finished(tmp_path) and running(process, tmp_path) == 3)
     nodes.raylet(third).kill()
     _, said = process.communicate(timeout=400)
     assert process.returncode == 0, said
     found = trials(tmp_path)
-    assert [trial.number for trial in found] == list(range(15))
+    assert [trial.number for trial in found] == list(range(45))
     assert {trial.state for trial in found} == {"complete"}
     assert [trial.attempts for trial in found].count(2) == 1  # what the dead node had in hand ran again elsewhere
     assert len({trial.worker for trial in found}) > 1
