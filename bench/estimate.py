@@ -11,6 +11,7 @@ from typing import Any
 from bench.carried import pack
 from bench.confirmation import CANDIDATES, ROUNDS
 from bench.data.sealed import Sealed
+from bench.engines.assembly import longest_epochs
 from bench.engines.design import latin_hypercube
 from bench.engines.interface import seed_of
 from bench.engines.onepass import among_the_best
@@ -142,7 +143,7 @@ def _whole(
     """Seconds of search and final if every model were this one; `workers` at once."""
     epochs = _epochs(family)
     end = round(epochs * sealed.n_train)
-    share, early = 1 / REDUCTION, rungs(sealed.n_train, epochs)
+    share, early = 1 / REDUCTION, rungs(sealed.n_train, epochs, longest_epochs(family))
     if pruner == "one-pass":
         share, early = among_the_best(trials), [sealed.n_train] if sealed.n_train < end else []
     marks = [*(early if pruner != "none" else []), end]

@@ -142,6 +142,8 @@ def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> 
         return
     accept = [f"--accept {name}" for name in HARMLESS if name in asked and asked[name] != settings.get(name)]
     which = f" The environment names the backend: {backend.VARIABLE}." if "backend" in (row[0] for row in rows) else ""
+    if "rungs" in (row[0] for row in rows):  # nothing that was typed
+        which += " What its rungs judged is no measure for other trials: search anew with --study NAME."
     harmless = f" Where the change does no harm, go on with {' '.join(accept)}." if accept else ""
     raise FrozenStudy(
         "\n".join(

@@ -1,6 +1,5 @@
 """Stored results: read back, tampered with, never mixed."""
 
-import hashlib
 import json
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ import pytest
 from bench import duels, results
 from bench.errors import RecordError
 from bench.files import sha256
-from bench.records import NOTEBOOK, WINNER, Final, Manifest, Trial
+from bench.records import WINNER, Final, Manifest, Trial
 
 MANIFEST = Manifest(
     id="abc", schema=1, created="2026-01-01T00:00:00+00:00", study="digits-mlp", dataset="digits", data_id="digits-1",
@@ -90,15 +89,6 @@ def test_a_manifest_of_another_version_is_named_with_the_way_out(tmp_path):
         results.read_finals(tmp_path)
 
 
-def test_finals_of_another_split_are_never_compared(tmp_path):
-    store(tmp_path, "mlp", random_answers(0))
-    cnn = store(tmp_path, "cnn", random_answers(1))
-    digest = results.write_manifest(tmp_path, replace(MANIFEST, id=cnn.id, family="cnn", split_fingerprint="other"))
-    results.write_final(tmp_path, replace(cnn, split_fingerprint="other", manifest_sha256=digest))
-    duels.update(tmp_path, "digits")
-    assert duels.read(tmp_path, "digits") == {}
-
-
 def test_a_result_of_a_version_that_left_the_split_to_its_manifest_has_it_from_there(tmp_path):
     final = store(tmp_path, "mlp", random_answers(0))
     path = results.folder(tmp_path, "digits", "mlp", final.id) / "result.json"
@@ -106,19 +96,6 @@ def test_a_result_of_a_version_that_left_the_split_to_its_manifest_has_it_from_t
     del document["split_fingerprint"], document["findings"]
     path.write_text(json.dumps(document))
     assert results.read_finals(tmp_path) == [final]
-
-
-def test_comparisons_of_an_older_schema_are_made_anew(tmp_path):
-    for seed, family in enumerate(("mlp", "cnn")):
-        store(tmp_path, family, random_answers(seed))
-    duels.update(tmp_path, "digits")
-    path = tmp_path / "results" / "digits" / duels.NAME
-    whole = path.read_bytes()
-    path.write_bytes(whole.replace(b'"schema": 3', b'"schema": 1'))
-    with pytest.raises(RecordError, match="schema 1, this version reads 3"):
-        duels.read(tmp_path, "digits")
-    duels.complete(tmp_path, "digits", results.read_finals(tmp_path))
-    assert path.read_bytes() == whole
 
 
 def test_the_newest_sound_finals_are_told_from_those_that_changed(tmp_path):
@@ -157,41 +134,6 @@ def test_a_broken_result_is_named_with_what_to_do(tmp_path, text):
         results.read_finals(tmp_path, "digits")
 
 
-def test_every_pair_of_newest_finals_of_the_same_data_is_compared(tmp_path):
-    store(tmp_path, "mlp", random_answers(0), "old", created="2025-01-01T00:00:00+00:00")
-    for seed, family in enumerate(("mlp", "cnn", "other")):
-        store(tmp_path, family, random_answers(seed))
-    store(tmp_path, "elsewhere", random_answers(9, images=50), checksum="c2")
-    duels.update(tmp_path, "digits")
-    pairs = duels.read(tmp_path, "digits")
-    assert {frozenset(pair.split()) for pair in pairs} == {
-        frozenset(pair) for pair in (("id-mlp", "id-cnn"), ("id-mlp", "id-other"), ("id-cnn", "id-other"))
-    }
-    assert all(0 <= pair["p_value"] <= pair["p_holm"] <= 1 for pair in pairs.values())
-
-
-def test_finals_of_another_purpose_are_compared_among_themselves_with_an_adjustment_of_their_own(tmp_path):
-    for seed, family in enumerate(("mlp", "cnn")):
-        store(tmp_path, family, random_answers(seed))
-    duels.update(tmp_path, "digits")
-    before = duels.read(tmp_path, "digits")
-    for seed, family in enumerate(("mlp", "cnn", "mlp_dropout")):
-        store(tmp_path, family, random_answers(9 + seed), f"n-{family}", study=f"{family}-notebook", purpose=NOTEBOOK)
-    duels.update(tmp_path, "digits")
-    pairs = duels.read(tmp_path, "digits")
-    assert {pair: pairs[pair] for pair in before} == before
-    assert {frozenset(identity[:2] for identity in pair.split()) for pair in pairs} == {
-        frozenset({"id"}),
-        frozenset({"n-"}),
-    }
-    assert len(pairs) == 1 + 3
-    finals = results.read_finals(tmp_path, "digits")
-    path = tmp_path / "results" / "digits" / duels.NAME
-    written = path.stat().st_mtime_ns
-    assert duels.complete(tmp_path, "digits", finals) == pairs
-    assert path.stat().st_mtime_ns == written
-
-
 def test_a_result_without_a_purpose_is_a_winner(tmp_path):
     final = store(tmp_path, "mlp", random_answers(0))
     path = results.folder(tmp_path, "digits", "mlp", final.id) / "result.json"
@@ -201,14 +143,6 @@ def test_a_result_without_a_purpose_is_a_winner(tmp_path):
     assert results.read_finals(tmp_path) == [final]
 
 
-def test_a_broken_comparison_file_is_named_with_what_to_do(tmp_path):
-    path = tmp_path / "results" / "digits" / duels.NAME
-    path.parent.mkdir(parents=True)
-    path.write_text("{")
-    with pytest.raises(RecordError, match="Delete it"):
-        duels.read(tmp_path, "digits")
-
-
 @pytest.mark.parametrize(("name", "value"), [("test_accuracy", "high"), ("trials", 2.5), ("family", None)])
 def test_a_field_of_the_wrong_type_is_named(tmp_path, name, value):
     final = store(tmp_path, "mlp", random_answers(0))
@@ -216,16 +150,6 @@ def test_a_field_of_the_wrong_type_is_named(tmp_path, name, value):
     path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
     with pytest.raises(RecordError, match=f"{name} must be"):
         results.read_finals(tmp_path)
-
-
-def test_two_families_without_an_error_are_compared_and_stored(tmp_path):
-    for family in ("mlp", "cnn"):
-        store(tmp_path, family, np.ones((3, 50), bool))
-    duels.update(tmp_path, "digits")
-    (pair,) = duels.read(tmp_path, "digits").values()
-    assert (pair["p_holm"], pair["log_ratio"]) == (1.0, None)
-    assert pair["p_equivalence_holm"] == pytest.approx(0.999**50)  # fifty images cannot show that
-    assert pair["superiority"]["probability"] == 0.5
 
 
 def test_newest_finals_come_oldest_first():
@@ -239,48 +163,12 @@ def test_newest_finals_come_oldest_first():
     assert [final.id for final in results.newest(finals)] == ["b", "c"]
 
 
-def test_comparisons_that_a_kill_left_out_are_made_when_asked_for(tmp_path):
-    for seed, family in enumerate(("mlp", "cnn")):
-        store(tmp_path, family, random_answers(seed))
-    finals = results.read_finals(tmp_path, "digits")
-    pairs = duels.complete(tmp_path, "digits", finals)
-    assert len(pairs) == 1
-    path = tmp_path / "results" / "digits" / duels.NAME
-    before = path.stat().st_mtime_ns
-    assert duels.complete(tmp_path, "digits", finals) == pairs
-    assert path.stat().st_mtime_ns == before
-
-
-def test_comparisons_of_a_final_that_was_moved_away_are_dropped(tmp_path):
-    finals = [store(tmp_path, family, random_answers(seed)) for seed, family in enumerate(("mlp", "cnn", "other"))]
-    duels.update(tmp_path, "digits")
-    results.folder(tmp_path, "digits", "other", "id-other").rename(tmp_path / "away")
-    pairs = duels.complete(tmp_path, "digits", finals[:2])
-    assert [set(pair.split()) for pair in pairs] == [{"id-mlp", "id-cnn"}]
-
-
-def test_one_final_needs_no_comparison(tmp_path):
-    assert duels.complete(tmp_path, "digits", [store(tmp_path, "mlp", random_answers(0))]) == {}
-    assert not (tmp_path / "results" / "digits" / duels.NAME).exists()
-
-
 FINAL = Final(
     schema=1, id="a", manifest_sha256="", predictions_sha256="", dataset="digits", data_checksum="c1", study="s",
     family="mlp", engine="optuna", created="2026-01-01T00:00:00+00:00", test_accuracy=0.9, ci95=(0.8, 1.0), method="m",
     seeds=(1, 2), seed_accuracies=(0.9, 0.9), test_images=200, errors=20.0, val_accuracy=0.9, trials=5, pruned=1,
     failed=0, search_seconds=1.0, final_seconds=1.0, parameters=10,
 )  # fmt: skip
-
-
-def test_a_broken_comparison_file_is_made_anew_for_the_leaderboard(tmp_path):
-    for seed, family in enumerate(("mlp", "cnn")):
-        store(tmp_path, family, random_answers(seed))
-    duels.update(tmp_path, "digits")
-    path = tmp_path / "results" / "digits" / duels.NAME
-    whole = path.read_bytes()
-    path.write_text("{")
-    duels.complete(tmp_path, "digits", results.read_finals(tmp_path, "digits"))
-    assert path.read_bytes() == whole
 
 
 def test_only_the_weights_of_the_newest_final_of_a_study_are_kept_and_nothing_else_is_deleted(tmp_path):
@@ -315,44 +203,6 @@ def test_one_that_was_replaced_and_does_not_read_back_takes_nothing_with_it(tmp_
     finals, (why,) = results.sound(tmp_path, "digits")
     assert [final.id for final in finals] == [new.id]
     assert "does not read back" in why
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        None,  # no header
-        "",
-        "[" * 100_000,
-        "[[1]]",
-        '{"a b": 1}\n{}\n',
-        '{"a b": "better"}\n{}\n',
-        '{"id-mlp id-cnn": "?"}',  # a verdict without its numbers
-        '{"id-mlp id-cnn": "?"}\n{}\n{}\n',
-    ],
-)
-def test_comparisons_of_another_shape_are_made_anew(tmp_path, body):
-    finals = [store(tmp_path, "mlp", random_answers(0)), store(tmp_path, "cnn", random_answers(1))]
-    whole = duels.complete(tmp_path, "digits", finals)
-    path = tmp_path / "results" / "digits" / duels.NAME
-    head = json.dumps({"schema": duels.SCHEMA, "sha256": hashlib.sha256((body or "").encode()).hexdigest()})
-    path.write_text("[" * 100_000 if body is None else f"{head}\n{body}")
-    with pytest.raises(RecordError, match="does not read back"):
-        duels.read(tmp_path, "digits")
-    assert duels.complete(tmp_path, "digits", finals) == whole
-
-
-@pytest.mark.parametrize("changed", [(b'">"', b'"<"'), (b'"tested": true', b'"tested": null')])
-def test_comparisons_that_were_changed_are_made_anew(tmp_path, changed):
-    finals = [store(tmp_path, "cnn", random_answers(0)), store(tmp_path, "mlp", random_answers(1, accuracy=0.5))]
-    whole = duels.complete(tmp_path, "digits", finals)
-    path = tmp_path / "results" / "digits" / duels.NAME
-    stored = path.read_bytes()
-    path.write_bytes(stored.replace(*changed))
-    assert path.read_bytes() != stored
-    with pytest.raises(RecordError, match="it was changed"):
-        duels.read(tmp_path, "digits")
-    assert duels.complete(tmp_path, "digits", finals).verdicts == whole.verdicts
-    assert path.read_bytes() == stored
 
 
 def test_weights_are_dropped_also_where_another_result_is_damaged_which_keeps_its_own(tmp_path):
