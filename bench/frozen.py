@@ -142,15 +142,16 @@ def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> 
         return
     accept = [f"--accept {name}" for name in HARMLESS if name in asked and asked[name] != settings.get(name)]
     which = f" The environment names the backend: {backend.VARIABLE}." if "backend" in (row[0] for row in rows) else ""
-    if "rungs" in (row[0] for row in rows):  # nothing that was typed
-        which += " What its rungs judged is no measure for other trials: search anew with --study NAME."
+    ways = WAYS_OUT
+    if "rungs" in (row[0] for row in rows):  # nothing that was typed, so that there is nothing to leave out
+        ways = "What its rungs judged is no measure for further trials: search anew with --study NAME."
     harmless = f" Where the change does no harm, go on with {' '.join(accept)}." if accept else ""
     raise FrozenStudy(
         "\n".join(
             [
                 f"Study {study!r} was made with other settings, and they are frozen:",
                 *_aligned([("", "the study has", "asked for"), *rows]),
-                WAYS_OUT + which + harmless,
+                ways + which + harmless,
             ]
         )
     )

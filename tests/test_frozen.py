@@ -76,7 +76,7 @@ def test_versions_name_what_proposes_and_stops_the_trials_of_an_engine():
 def test_a_study_whose_rungs_judged_last_weights_is_not_continued_with_means():
     frozen.check("s", {**SETTINGS, "rungs": "mean weights"}, {"rungs": "mean weights"})
     frozen.check("s", SETTINGS, {"rungs": "last weights"})  # one of a version that knew of nothing else
-    with pytest.raises(FrozenStudy, match=r"rungs +last weights +mean weights(.|\n)*--study NAME"):
+    with pytest.raises(FrozenStudy, match=r"rungs +last weights +mean weights\nWhat its(.|\n)*--study NAME\.$"):
         frozen.check("s", SETTINGS, {"rungs": "mean weights"})
 
 
