@@ -18,6 +18,7 @@ from bench.family import Family
 from bench.space import Value
 from bench.training.interface import Data, Recipe
 from bench.training.loop import CompiledTrainer, FitTrainer, Forward, built, scale_of, steps_itself
+from bench.training.normalization import fused
 
 
 def start(threads: int, gpu: str | None) -> str:
@@ -107,7 +108,8 @@ class TensorFlowTrainer(CompiledTrainer):
             x = _scaled(tf.gather(self._x, order[k]), self._dtype)
             y = tf.gather(self._y, order[k])
             with tf.GradientTape() as tape:
-                logits = tf.cast(self.model(x, training=True), tf.float32)
+                with fused(self.model):
+                    logits = tf.cast(self.model(x, training=True), tf.float32)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
                 objective = tf.add_n([loss, *self.model.losses]) if self.model.losses else loss
             self._optimizer.apply(tape.gradient(objective, variables), variables)

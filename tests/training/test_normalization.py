@@ -1,0 +1,89 @@
+"""Batch normalisation of the TensorFlow loop held to Keras's own layer: outputs, gradients and moving statistics."""
+
+import os
+
+import numpy as np
+import pytest
+
+if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    pytest.skip("TensorFlow's own kernels", allow_module_level=True)
+keras = pytest.importorskip("keras")
+tf = pytest.importorskip("tensorflow")
+
+from bench.training.normalization import fused  # noqa: E402  after what it needs is there
+
+KERNEL = "FusedBatchNorm"
+
+
+def traced(layer, x, above, with_kernels):
+    """(outputs, gradients of inputs and weights, moving statistics), and the names of the operations."""
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    layer.set_weights([w + np.linspace(0.1, 0.5, w.size).astype(w.dtype) for w in layer.get_weights()])
+
+    @tf.function(autograph=False)
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            if with_kernels:
+                with fused(model):
+                    y = model(x, training=True)
+            else:
+                y = model(x, training=True)
+            total = tf.reduce_sum(tf.cast(y, tf.float32) * above)
+        return y, tape.gradient(total, [x, *model.trainable_variables])
+
+    y, gradients = run(tf.constant(x))
+    found = [np.asarray(tf.cast(one, tf.float32)) for one in (y, *gradients, *model.non_trainable_variables)]
+    return found, {operation.type for operation in run.get_concrete_function(tf.constant(x)).graph.get_operations()}
+
+
+def both(options, shape, dtype="float32"):
+    generator = np.random.default_rng(0)
+    x = (3 + 2 * generator.normal(size=shape)).astype(np.float32)
+    above = generator.normal(size=shape).astype(np.float32)
+    policy = "mixed_bfloat16" if dtype == "bfloat16" else "float32"
+    layers = [keras.layers.BatchNormalization(dtype=policy, momentum=0.9, **options) for _ in range(2)]
+    return [traced(layer, x, above, k == 0) for k, layer in enumerate(layers)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(8, 5, 5, 16), (8, 6, 5, 24), (8, 5, 5, 3), (32, 16), (32, 10), (32, 1)])
+@pytest.mark.parametrize("options", [{}, {"scale": False, "center": False}, {"axis": "last", "epsilon": 1e-5}])
+def test_the_kernels_compute_what_the_layer_does(options, shape, dtype):
+    options = {**options, **({"axis": len(shape) - 1} if "axis" in options else {})}
+    (ours, kernels), (theirs, without) = both(options, shape, dtype)
+    assert any(KERNEL in name for name in kernels) and not any(KERNEL in name for name in without)
+    for mine, other in zip(ours, theirs, strict=True):
+        near = 2e-2 if dtype == "bfloat16" else 2e-5
+        np.testing.assert_allclose(mine, other, rtol=near, atol=near * max(1.0, np.abs(other).max()))
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_layer_that_normalises_otherwise_is_left_alone(trainable):
+    class Own(keras.layers.BatchNormalization):
+        pass
+
+    layer = Own() if trainable else keras.layers.BatchNormalization(trainable=False)
+    x = np.random.default_rng(1).normal(size=(8, 4, 4, 16)).astype(np.float32)
+    _, kernels = traced(layer, x, np.ones_like(x), with_kernels=True)
+    assert not any(KERNEL in name for name in kernels)
+    if trainable:
+        (_, over_rows), _ = both({"axis": 1}, (8, 4, 4, 16))
+        assert not any(KERNEL in name for name in over_rows)
+
+
+def test_layers_of_nested_models_are_found_and_given_back():
+    inner = keras.Sequential([keras.Input((4, 4, 16)), keras.layers.BatchNormalization()])
+    model = keras.Sequential([keras.Input((4, 4, 16)), inner])
+    layer = inner.layers[-1]
+    own = layer.call
+    with fused(model):
+        assert layer.call != own
+    assert layer.call == own and "call" not in vars(layer)
+
+
+def test_a_graph_that_fails_gives_the_layers_back():
+    model = keras.Sequential([keras.Input((16,)), keras.layers.BatchNormalization()])
+    with pytest.raises(ZeroDivisionError), fused(model):
+        1 / 0  # noqa: B018
+    assert "call" not in vars(model.layers[-1])
