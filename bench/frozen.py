@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from types import CodeType, FunctionType
@@ -121,8 +121,11 @@ def _plain(value: Any) -> Iterator[str]:
             yield from _plain((key, item))
 
 
-def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any], accepted: Collection[str] = ()) -> None:
     """Compare what a study was made with and what is asked for now; None stands for 'not asked'.
+
+    Args:
+        accepted: those of HARMLESS that may differ.
 
     Raises:
         FrozenStudy: with every difference, both values, and the ways out.
@@ -130,7 +133,7 @@ def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> 
     rows: list[tuple[str, str, str]] = []
     for name, now in asked.items():
         before = settings.get(name, EARLIER.get(name))
-        if now is None or before is None or now == before:
+        if name in accepted or now is None or before is None or now == before:
             continue
         if isinstance(now, Mapping):
             what = "space of " if name == "space" else ""
@@ -140,18 +143,19 @@ def check(study: str, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> 
             rows.append((name, words(before), words(now)))
     if not rows:
         return
-    accept = [f"--accept {name}" for name in HARMLESS if name in asked and asked[name] != settings.get(name)]
+    harmless = [name for name in HARMLESS if name in asked and asked[name] != settings.get(name)]
     which = f" The environment names the backend: {backend.VARIABLE}." if "backend" in (row[0] for row in rows) else ""
-    ways = WAYS_OUT
+    ways, accept = WAYS_OUT, ""
     if "rungs" in (row[0] for row in rows):  # nothing that was typed, so that there is nothing to leave out
         ways = "What its rungs judged is no measure for further trials: search anew with --study NAME."
-    harmless = f" Where the change does no harm, go on with {' '.join(accept)}." if accept else ""
+    elif {*harmless} - {*accepted}:
+        accept = f" Where the change does no harm, go on with {' '.join(f'--accept {name}' for name in harmless)}."
     raise FrozenStudy(
         "\n".join(
             [
                 f"Study {study!r} was made with other settings, and they are frozen:",
                 *_aligned([("", "the study has", "asked for"), *rows]),
-                ways + which + harmless,
+                ways + which + accept,
             ]
         )
     )

@@ -136,8 +136,10 @@ def search(
             # Versions matter only where something is left to train; a final's manifest names its own.
             accepted = {"source"} & {*request.accept}
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
+        # A study that is refused keeps the record of what it was made with.
+        asked = {**_judged(request), **_code(request.family, request.engine)}
+        frozen.check(request.study, settings, asked, request.accept)
         settings = accept(request.study, request.family, request.accept, settings, store)
-        frozen.check(request.study, settings, {**_judged(request), **_code(request.family, request.engine)})
     else:
         # What the sampler needs and lacks shall not be learned after a study was frozen with it.
         offer = ENGINES[request.engine]

@@ -1,11 +1,15 @@
 """A study keeps what it was made with; a difference is shown with both values and the ways out."""
 
+from contextlib import closing
+from types import SimpleNamespace
+
 import pytest
 
-from bench import frozen
+from bench import frozen, study
 from bench.errors import FrozenStudy
 from bench.family import load
 from bench.space import Int
+from bench.store import Store
 
 SETTINGS = {"seed": 0, "sampler": "tpe", "space": load("mlp").space.describe(), "versions": {"keras": "3.15.1"}}
 
@@ -78,6 +82,31 @@ def test_a_study_whose_rungs_judged_last_weights_is_not_continued_with_means():
     frozen.check("s", SETTINGS, {"rungs": "last weights"})  # one of a version that knew of nothing else
     with pytest.raises(FrozenStudy, match=r"rungs +last weights +mean weights\nWhat its(.|\n)*--study NAME\.$"):
         frozen.check("s", SETTINGS, {"rungs": "mean weights"})
+
+
+def made(digits, request):
+    """Settings of a study that this version makes."""
+    return study._settings(request, digits, SimpleNamespace(framework=frozen.backend.chosen()), [])
+
+
+def test_a_search_that_is_refused_leaves_the_settings_as_they_were_whatever_was_accepted(digits, tmp_path):
+    request = study.Request("s", load("mlp"), "optuna", 1, precision="float32", accept=("versions",))
+    settings = made(digits, request)
+    old = {**settings, "rungs": "last weights", "versions": {**settings["versions"], "keras": "3.0.0"}}
+    with closing(Store(tmp_path)) as store:
+        store.create("s", old)
+        with pytest.raises(FrozenStudy, match=r"rungs +last weights +mean weights\nWhat its rungs"):
+            study.search(request, digits, store, pytest.fail, [])
+        assert store.settings("s") == old
+
+
+def test_to_accept_is_not_offered_where_it_would_not_help():
+    old, now = {**SETTINGS, "source": "a"}, {"versions": {"keras": "3.16.0"}, "source": "b"}
+    with pytest.raises(FrozenStudy, match=r"--study NAME\.$"):
+        frozen.check("s", old, {**now, "rungs": "mean weights"})
+    with pytest.raises(FrozenStudy, match=r"frozen:\n.*\n +source +a +b\n(.|\n)*--accept versions --accept source\.$"):
+        frozen.check("s", old, now, ("versions",))  # what was accepted has to be said again
+    frozen.check("s", old, now, ("versions", "source"))
 
 
 def test_a_study_goes_on_with_the_framework_that_it_was_made_with():
