@@ -137,8 +137,7 @@ def search(
             accepted = {"source"} & {*request.accept}
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
         # A study that is refused keeps the record of what it was made with.
-        asked = {**_judged(request), **_code(request.family, request.engine)}
-        frozen.check(request.study, settings, asked, request.accept)
+        frozen.check(request.study, settings, _steers(request, settings), request.accept)
         settings = accept(request.study, request.family, request.accept, settings, store)
     else:
         # What the sampler needs and lacks shall not be learned after a study was frozen with it.
@@ -243,7 +242,7 @@ def _made(
         store.create(request.study, settings)
     else:
         _check_frozen(request, sealed, settings)
-        frozen.check(request.study, settings, {**_judged(request), **_code(request.family, request.engine)})
+        frozen.check(request.study, settings, _steers(request, settings))
     if request.join and leases is not None:
         leases.release("making")
     return settings
@@ -318,7 +317,14 @@ def _check_own(study: str, store: Store) -> None:
 
 def _judged(request: Request) -> dict[str, str]:
     """What rungs judge; values of one kind are no measure for those of the other."""
-    return {"rungs": "last weights" if request.every_epoch else "mean weights"}
+    return {"rungs": "last weights" if request.every_epoch else frozen.RUNGS}
+
+
+def _steers(request: Request, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What further trials depend on besides what was asked for; on rungs only where somebody hears them."""
+    # Without a pruner TPE hears the first rung until ten trials are over, and KerasTuner's Hyperband stops by itself.
+    heard = settings["pruner"] != "none" or settings["sampler"] in ("tpe", "hyperband")
+    return {**(_judged(request) if heard else {}), **_code(request.family, request.engine)}
 
 
 def _code(family: Family, engine: str) -> dict[str, Any]:

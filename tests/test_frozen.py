@@ -100,6 +100,32 @@ def test_a_search_that_is_refused_leaves_the_settings_as_they_were_whatever_was_
         assert store.settings("s") == old
 
 
+@pytest.mark.parametrize(
+    ("engine", "sampler", "pruner", "heard"),
+    [
+        ("optuna", "random", "none", False),
+        ("optuna", "gp", "none", False),
+        ("ray", "nsgaii", "none", False),
+        ("keras-tuner", "bayesian", "none", False),
+        ("optuna", "random", "one-pass", True),
+        ("optuna", "tpe", "none", True),
+        ("keras-tuner", "hyperband", "none", True),
+    ],
+)
+def test_an_older_study_goes_on_where_nobody_hears_its_rungs(digits, tmp_path, engine, sampler, pruner, heard):
+    request = study.Request("s", load("mlp"), engine, 1, sampler, pruner, precision="float32")
+    settings = made(digits, request)
+    assert settings.pop("rungs") == frozen.RUNGS
+
+    def pool():
+        raise NotImplementedError  # it would train
+
+    with closing(Store(tmp_path)) as store:
+        store.create("s", settings)
+        with pytest.raises(FrozenStudy if heard else NotImplementedError):
+            study.search(request, digits, store, pool, [])
+
+
 def test_to_accept_is_not_offered_where_it_would_not_help():
     old, now = {**SETTINGS, "source": "a"}, {"versions": {"keras": "3.16.0"}, "source": "b"}
     with pytest.raises(FrozenStudy, match=r"--study NAME\.$"):
