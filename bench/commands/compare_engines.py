@@ -27,7 +27,7 @@ from bench.commands.options import (
     whole,
 )
 from bench.commands.running import asked
-from bench.errors import BenchError, Interrupted, UsageError
+from bench.errors import BenchError, FrozenStudy, Interrupted, UsageError
 from bench.options import ENGINES, PRECISIONS
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _compare(
         for seed in range(options.seed, options.seed + options.repeats)
         for one in pairs
     }
+    _check_rungs(session, [*names.values()], options.budget * session.sealed.n_train)
     precision = _precision(session, [*names.values()], options.precision)
     found = []
     for index, (one, seed) in enumerate(_in_turn(pairs, options)):
@@ -158,6 +159,29 @@ def _in_turn(pairs: list[Pair], options: argparse.Namespace) -> list[tuple[Pair,
         first = repeat % len(pairs)
         turns += [(one, options.seed + repeat) for one in pairs[first:] + pairs[:first]]
     return turns
+
+
+def _check_rungs(session: Session, studies: list[str], budget: int) -> None:
+    """A comparison of before can be read again, but nothing is added to it.
+
+    Raises:
+        FrozenStudy: rungs of some searches judge, or would judge, something else than those of others.
+    """
+    from bench.frozen import EARLIER, RUNGS
+
+    store, others = session.store, {}
+    for study in studies:
+        settings = store.settings(study)
+        judged = RUNGS if settings is None else settings.get("rungs", EARLIER["rungs"])
+        if judged != RUNGS:
+            others[study] = judged
+    if others and (len(others) < len(studies) or any(Meter(store.trials(study), budget).left > 0 for study in others)):
+        study, judged = next(iter(others.items()))
+        raise FrozenStudy(
+            f"Searches are compared only where their rungs judge the same: those of {study!r} judged {judged} "
+            f"({len(others)} of {len(studies)} searches), one that trains now judges {RUNGS}. "
+            "Search all of them anew with --study NAME."
+        )
 
 
 def _precision(session: Session, studies: list[str], asked_for: str | None) -> str:

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
 from bench import cli
-from bench.commands.compare_engines import Meter
+from bench.commands.compare_engines import Meter, _check_rungs
 from bench.comparison import charged
+from bench.errors import FrozenStudy
 from bench.records import Finished, Reported, Shelved, Trial
 from bench.store import Store
 
@@ -61,6 +63,40 @@ def test_the_budget_is_used_by_trials_that_wait_at_a_rung_too_and_by_each_once()
     assert (meter.left, meter.finished) == (190, 3)
     meter(Reported(3, 0, 190, 0.5))
     assert meter.used_up
+
+
+def test_searches_whose_rungs_judged_something_else_are_not_compared_with_new_ones(tmp_path, capsys):
+    with closing(Store(tmp_path)) as store:
+        store.create("digits-mlp-compare-optuna-random-none-0", {"precision": "float32"})
+    arguments = ["--dataset", "digits", "--pairs", "optuna:tpe/asha", "--repeats", "1", "--home", str(tmp_path)]
+    assert cli.main(["compare-engines", "mlp", *arguments, "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert "'digits-mlp-compare-optuna-random-none-0' judged last weights (1 of 2 searches)" in said
+    assert "trains now judges mean weights. Search all of them anew with --study NAME." in said
+    with closing(Store(tmp_path)) as store:
+        assert len(store.studies()) == 1, "nothing was searched"
+
+
+@pytest.mark.parametrize(
+    ("rungs", "budget", "fits"),
+    [
+        (["mean weights", "mean weights"], 100, True),
+        (["mean weights", "missing"], 100, True),
+        ([None, "mean weights"], 100, False),
+        (["missing", "last weights"], 100, False),
+        ([None, "last weights"], 100, True),  # nothing is left to train
+        ([None, "last weights"], 200, False),
+    ],
+)
+def test_a_comparison_is_of_one_kind_of_rungs(rungs, budget, fits):
+    settings = {f"s{n}": {"rungs": judged} if judged else {} for n, judged in enumerate(rungs) if judged != "missing"}
+    trials = [Trial(0, "complete", {}, 0.9, 150, elapsed=1.0)]
+    session = SimpleNamespace(store=SimpleNamespace(settings=settings.get, trials=lambda study: trials))
+    if fits:
+        _check_rungs(session, ["s0", "s1"], budget)
+    else:
+        with pytest.raises(FrozenStudy, match="rungs judge the same"):
+            _check_rungs(session, ["s0", "s1"], budget)
 
 
 @pytest.mark.slow
