@@ -1,15 +1,16 @@
 """The finals of a data set, compared pairwise when a result is written: printing reads what stands in
 results/<dataset>/comparisons.jsonl.
 
-Its first line is the schema and the SHA-256 of the rest, the second the verdict of every pair, and one line a pair
-follows with the numbers: of tens of thousands a leaderboard shows those against its baseline.
+Its first line is the schema, the SHA-256 of the rest, and that of the predictions of every final that is compared; the
+second is the verdict of every pair, and one line a pair follows with the numbers: of tens of thousands a leaderboard
+shows those against its baseline.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -24,7 +25,7 @@ from bench.results import newest, read_correct, sound
 from bench.verdicts import VERDICTS, Comparisons
 
 NAME = "comparisons.jsonl"
-SCHEMA = 3  # 3 says the verdicts apart from the numbers; another rule for verdicts is another schema
+SCHEMA = 4  # 4 says of which predictions; another rule for verdicts is another schema
 
 
 def read(home: Path, dataset: str) -> Comparisons:
@@ -45,7 +46,7 @@ def read(home: Path, dataset: str) -> Comparisons:
         verdicts: dict[str, str] = json.loads(second)
         if not VERDICTS.issuperset(verdicts.values()):
             raise ValueError(f"a verdict is none of {sorted(VERDICTS)}")
-        return Comparisons(verdicts, dict(zip(verdicts, lines, strict=True)))
+        return Comparisons(verdicts, dict(zip(verdicts, lines, strict=True)), header["predictions"])
     except (FileNotFoundError, NotADirectoryError):
         return Comparisons({}, {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -56,14 +57,16 @@ def read(home: Path, dataset: str) -> Comparisons:
 
 def _write(path: Path, comparisons: Comparisons) -> None:
     body = b"".join(line + b"\n" for line in (json.dumps(comparisons.verdicts).encode(), *comparisons.lines.values()))
-    head = json.dumps({"schema": SCHEMA, "sha256": hashlib.sha256(body).hexdigest()}).encode()
+    digest, predictions = hashlib.sha256(body).hexdigest(), {**comparisons.predictions}
+    head = json.dumps({"schema": SCHEMA, "sha256": digest, "predictions": predictions}).encode()
     write_atomic(path, lambda file: file.write(head + b"\n" + body))
 
 
 def complete(home: Path, dataset: str, finals: Iterable[Final]) -> Comparisons:
     """The stored comparisons of exactly the newest finals; made first where they are not those.
 
-    So it is after a kill between result and comparisons, or when a final was moved away. Else nothing heavy is loaded.
+    So it is after a kill between result and comparisons, or when a final was moved away, also if it was made anew since
+    under the same id. Else nothing heavy is loaded.
 
     Args:
         finals: those of the data set that are sound, oldest first.
@@ -78,12 +81,12 @@ def complete(home: Path, dataset: str, finals: Iterable[Final]) -> Comparisons:
     return read(home, dataset)
 
 
-def are_complete(pairs: Iterable[str], finals: Iterable[Final]) -> bool:
-    """Whether these are all pairs of newest finals that are compared, and no others."""
-    groups: dict[object, list[str]] = {}
-    for final in newest(finals):
-        groups.setdefault(group_of(final), []).append(final.id)
-    return {*pairs} == {f"{a} {b}" for group in groups.values() for a, b in combinations(group, 2)}
+def are_complete(stored: Comparisons, finals: Iterable[Final]) -> bool:
+    """Whether these are all pairs of newest finals that are compared, by their predictions, and no others."""
+    groups = _groups(finals)
+    ids = [[final.id for final in group] for group in groups]
+    pairs = {f"{a} {b}" for group in ids for a, b in combinations(group, 2)}
+    return stored.predictions == _predictions(groups) and {*stored} == pairs
 
 
 def update(home: Path, dataset: str) -> None:
@@ -103,10 +106,23 @@ def compared(home: Path, finals: Iterable[Final]) -> Comparisons:
         RecordError: predictions are not those that a result was made from.
     """
     pairs: dict[str, dict[str, Any]] = {}
-    latest = newest(finals)
-    for group in dict.fromkeys(group_of(final) for final in latest):
-        pairs |= _compare_all(home, [final for final in latest if group_of(final) == group])
-    return Comparisons.of(pairs)
+    groups = _groups(finals)
+    for group in groups:
+        pairs |= _compare_all(home, group)
+    return Comparisons.of(pairs, _predictions(groups))
+
+
+def _groups(finals: Iterable[Final]) -> list[list[Final]]:
+    """The newest finals, apart by what they must have in common."""
+    groups: dict[object, list[Final]] = {}
+    for final in newest(finals):
+        groups.setdefault(group_of(final), []).append(final)
+    return [*groups.values()]
+
+
+def _predictions(groups: Iterable[Sequence[Final]]) -> dict[str, str]:
+    """Of each final that has another to be compared with, what tells its predictions from others."""
+    return {final.id: final.predictions_sha256 for group in groups if len(group) > 1 for final in group}
 
 
 def group_of(final: Final) -> tuple[str, str | None, int, str]:

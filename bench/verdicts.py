@@ -39,16 +39,18 @@ class Comparisons(Mapping[str, Pair]):
     Attributes:
         verdicts: the same keys -> what each shows.
         lines: the same keys -> each as JSON.
+        predictions: id of each final that is compared -> the SHA-256 of its predictions.
     """
 
-    def __init__(self, verdicts: Mapping[str, str], lines: Mapping[str, bytes]) -> None:
-        self.verdicts = verdicts
-        self.lines = lines
+    def __init__(
+        self, verdicts: Mapping[str, str], lines: Mapping[str, bytes], predictions: Mapping[str, str] | None = None
+    ) -> None:
+        self.verdicts, self.lines, self.predictions = verdicts, lines, predictions or {}
 
     @classmethod
-    def of(cls, pairs: Mapping[str, Pair]) -> Comparisons:
+    def of(cls, pairs: Mapping[str, Pair], predictions: Mapping[str, str] | None = None) -> Comparisons:
         lines = {key: json.dumps(pair, sort_keys=True, allow_nan=False).encode() for key, pair in pairs.items()}
-        return cls({key: verdict(pair) for key, pair in pairs.items()}, lines)
+        return cls({key: verdict(pair) for key, pair in pairs.items()}, lines, predictions)
 
     def __getitem__(self, key: str) -> Pair:
         """Raises:

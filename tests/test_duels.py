@@ -9,6 +9,7 @@ import pytest
 
 from bench import duels, results
 from bench.errors import RecordError
+from bench.holdout import fsck
 from bench.records import NOTEBOOK
 from tests.test_results import MANIFEST, random_answers, store
 
@@ -28,8 +29,8 @@ def test_comparisons_of_an_older_schema_are_made_anew(tmp_path):
     duels.update(tmp_path, "digits")
     path = tmp_path / "results" / "digits" / duels.NAME
     whole = path.read_bytes()
-    path.write_bytes(whole.replace(b'"schema": 3', b'"schema": 1'))
-    with pytest.raises(RecordError, match="schema 1, this version reads 3"):
+    path.write_bytes(whole.replace(b'"schema": 4', b'"schema": 1'))
+    with pytest.raises(RecordError, match="schema 1, this version reads 4"):
         duels.read(tmp_path, "digits")
     duels.complete(tmp_path, "digits", results.read_finals(tmp_path))
     assert path.read_bytes() == whole
@@ -108,6 +109,21 @@ def test_comparisons_of_a_final_that_was_moved_away_are_dropped(tmp_path):
     assert [set(pair.split()) for pair in pairs] == [{"id-mlp", "id-cnn"}]
 
 
+def test_comparisons_of_a_final_that_was_made_anew_under_its_id_are_made_anew(tmp_path):
+    store(tmp_path, "mlp", random_answers(0))
+    cnn = results.folder(tmp_path, "digits", "cnn", "id-cnn")
+    store(tmp_path, "cnn", random_answers(1))
+    ((key, before),) = duels.complete(tmp_path, "digits", results.read_finals(tmp_path)).items()
+    cnn.rename(tmp_path / "away")
+    store(tmp_path, "cnn", random_answers(2, accuracy=0.5))
+    assert fsck._comparisons_problem(tmp_path, "digits") is None
+    ((_, made),) = duels.complete(tmp_path, "digits", results.read_finals(tmp_path)).items()
+    assert made == duels.compared(tmp_path, results.read_finals(tmp_path))[key] != before
+    cnn.rename(tmp_path / "second")
+    (tmp_path / "away").rename(cnn)
+    assert duels.complete(tmp_path, "digits", results.read_finals(tmp_path)) == {key: before}
+
+
 def test_one_final_needs_no_comparison(tmp_path):
     assert duels.complete(tmp_path, "digits", [store(tmp_path, "mlp", random_answers(0))]) == {}
     assert not (tmp_path / "results" / "digits" / duels.NAME).exists()
@@ -141,7 +157,8 @@ def test_comparisons_of_another_shape_are_made_anew(tmp_path, body):
     finals = [store(tmp_path, "mlp", random_answers(0)), store(tmp_path, "cnn", random_answers(1))]
     whole = duels.complete(tmp_path, "digits", finals)
     path = tmp_path / "results" / "digits" / duels.NAME
-    head = json.dumps({"schema": duels.SCHEMA, "sha256": hashlib.sha256((body or "").encode()).hexdigest()})
+    digest, predictions = hashlib.sha256((body or "").encode()).hexdigest(), dict(whole.predictions)
+    head = json.dumps({"schema": duels.SCHEMA, "sha256": digest, "predictions": predictions})
     path.write_text("[" * 100_000 if body is None else f"{head}\n{body}")
     with pytest.raises(RecordError, match="does not read back"):
         duels.read(tmp_path, "digits")

@@ -98,15 +98,16 @@ def test_a_comparison_that_was_changed_is_seen_and_made_anew(tmp_path, name, val
     path = tmp_path / "results" / "digits" / duels.NAME
     whole = path.read_bytes()
     assert fsck._comparisons_problem(tmp_path, "digits") is None
-    ((key, pair),) = duels.read(tmp_path, "digits").items()
-    duels._write(path, Comparisons.of({key: {**pair, name: value}}))
+    read = duels.read(tmp_path, "digits")
+    ((key, pair),) = read.items()
+    duels._write(path, Comparisons.of({key: {**pair, name: value}}, read.predictions))
     assert fsck._comparisons_problem(tmp_path, "digits") == "does not say what the predictions say"
     path.unlink()
     stored = duels.complete(tmp_path, "digits", results.read_finals(tmp_path))
     assert path.read_bytes() == whole
-    duels._write(path, Comparisons({key: "<="}, stored.lines))
+    duels._write(path, Comparisons({key: "<="}, stored.lines, stored.predictions))
     assert fsck._comparisons_problem(tmp_path, "digits") == "does not say what the predictions say"
-    duels._write(path, Comparisons.of({key: {**pair, "difference": pair["difference"] + 1e-12}}))
+    duels._write(path, Comparisons.of({key: {**pair, "difference": pair["difference"] + 1e-12}}, read.predictions))
     assert fsck._comparisons_problem(tmp_path, "digits") is None  # as another version of a library may round
     # Behind by one final, as a kill leaves it: that is no damage.
     store(tmp_path, "other", random_answers(2), created=final.created)
