@@ -62,11 +62,11 @@ def _write(path: Path, comparisons: Comparisons) -> None:
     write_atomic(path, lambda file: file.write(head + b"\n" + body))
 
 
-def complete(home: Path, dataset: str, finals: Iterable[Final]) -> Comparisons:
+def complete(home: Path, dataset: str, finals: Sequence[Final]) -> Comparisons:
     """The stored comparisons of exactly the newest finals; made first where they are not those.
 
     So it is after a kill between result and comparisons, or when a final was moved away, also if it was made anew since
-    under the same id. Else nothing heavy is loaded.
+    under the same id. Else nothing heavy is loaded. Where nothing can be written they are made for this once.
 
     Args:
         finals: those of the data set that are sound, oldest first.
@@ -77,7 +77,10 @@ def complete(home: Path, dataset: str, finals: Iterable[Final]) -> Comparisons:
             return stored
     except RecordError:
         pass  # all of it follows from the finals
-    update(home, dataset)
+    try:
+        update(home, dataset)
+    except OSError:  # the home of somebody else, or a full disk
+        return compared(home, finals)
     return read(home, dataset)
 
 

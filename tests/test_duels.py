@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -127,6 +128,27 @@ def test_comparisons_of_a_final_that_was_made_anew_under_its_id_are_made_anew(tm
 def test_one_final_needs_no_comparison(tmp_path):
     assert duels.complete(tmp_path, "digits", [store(tmp_path, "mlp", random_answers(0))]) == {}
     assert not (tmp_path / "results" / "digits" / duels.NAME).exists()
+
+
+@pytest.mark.parametrize("how", ["the lock", "the file", "the folder"])
+def test_a_home_that_cannot_be_written_has_its_comparisons_all_the_same(tmp_path, how):
+    for seed, family in enumerate(("mlp", "cnn")):
+        store(tmp_path, family, random_answers(seed))
+    folder = tmp_path / "results" / "digits"
+    if how == "the folder":
+        folder.chmod(0o555)
+        if os.access(folder, os.W_OK):
+            folder.chmod(0o755)
+            pytest.skip("root may write everywhere")
+    else:
+        (folder / {"the lock": ".comparisons.lock", "the file": duels.NAME}[how]).mkdir()
+    finals = results.read_finals(tmp_path)
+    try:
+        made = duels.complete(tmp_path, "digits", finals)
+    finally:
+        folder.chmod(0o755)
+    assert len(made) == 1 and made == duels.compared(tmp_path, finals)
+    assert not (folder / duels.NAME).is_file()
 
 
 def test_a_broken_comparison_file_is_made_anew_for_the_leaderboard(tmp_path):
