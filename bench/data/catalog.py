@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,6 +219,9 @@ def copies_of(name: str, data_dir: Path | None) -> list[Path]:
     if name not in KNOWN:
         return []
     found = [path for _, path in places_of(name, data_dir)]
+    # Where Keras puts what it fetches if its own folder cannot be written.
+    fallback = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()) / ".keras" / "datasets"
+    found += [fallback / place for place in KNOWN[name].keras_places]
     if not KNOWN[name].places:  # scikit-learn's own
         spec = importlib.util.find_spec("sklearn")
         locations = spec.submodule_search_locations if spec is not None else None

@@ -107,6 +107,7 @@ def test_the_copies_of_a_known_data_set_that_a_habit_would_find_are_known(tmp_pa
     copies = copies_of("mnist", tmp_path / "data")
     assert tmp_path / "keras" / "datasets" / "mnist.npz" in copies
     assert tmp_path / "data" / "mnist.npz" in copies
+    assert Path("/tmp/.keras/datasets/mnist.npz") in copies, "of a Keras whose own folder cannot be written"
     (digits,) = copies_of("digits", None)
     assert digits.is_file() and digits.is_relative_to(Path(datasets.__file__).parent)
     assert copies_of("my-images", tmp_path) == []
