@@ -2,7 +2,7 @@
 
 The guard stops accidents and habits: a family file that calls `np.load` on the test images, a helper that walks through
 `results/`. It does not stop a hostile family file: an audit hook hears what Python opens, not what a C library or a
-child process opens.
+child process opens, and of `os.open(..., dir_fd=...)` the name alone, not the folder that it is relative to.
 """
 
 from __future__ import annotations
