@@ -16,13 +16,14 @@ import numpy as np
 
 
 class Average:
-    """Takes up a model's weights and statistics whenever it is told; while it is entered the model has their mean.
+    """Takes up a model's trainable weights whenever it is told; while it is entered the model has their mean.
 
-    What is no floating point number, such as the state of a seed generator, is left as it is.
+    What is not trained is left as it is: batch normalisation's moving statistics are means already, and with a momentum
+    of 0.99 those of the first steps are still far behind.
     """
 
     def __init__(self, model: Any) -> None:
-        self._variables = [one for one in model.variables if keras.backend.is_float_dtype(one.dtype)]
+        self._variables = list(model.trainable_variables)
         self._sums = [np.zeros(tuple(one.shape), np.float32) for one in self._variables]
         self._last: list[Any] = []
         self._count = 0
