@@ -80,7 +80,7 @@ def complete(home: Path, dataset: str, finals: Sequence[Final]) -> Comparisons:
     try:
         update(home, dataset)
     except OSError:  # the home of somebody else, or a full disk
-        return compared(home, finals)
+        return compared(home, sound(home, dataset)[0])
     return read(home, dataset)
 
 

@@ -17,7 +17,7 @@ from bench.options import HARMLESS
 from bench.training import backend
 
 EARLIER = {"backend": "tensorflow", "rungs": "last weights"}  # of studies that were made before there was a choice
-RUNGS = "mean weights"  # what they judge in a study that is made now, unless it looks after every epoch
+RUNGS = "mean of trained weights"  # what they judge in a study that is made now, unless it looks after every epoch
 WAYS_OUT = "Leave the options out to continue it as it was, or start another with --study NAME."
 PACKAGES = ("keras", "numpy", "optuna")  # and the framework that trains
 OF_ENGINE = {"ray": ("ray",), "keras-tuner": ("keras-tuner",)}  # what proposes or stops its trials, besides those

@@ -138,7 +138,6 @@ def search(
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
         # A study that is refused keeps the record of what it was made with.
         frozen.check(request.study, settings, _steers(request, settings), request.accept)
-        settings = accept(request.study, request.family, request.accept, settings, store)
     else:
         # What the sampler needs and lacks shall not be learned after a study was frozen with it.
         offer = ENGINES[request.engine]
@@ -146,7 +145,9 @@ def search(
         assembly.check(request.engine, request.family, sampler, pruner, request.resources)
     started = pool()
     _rehearse(request.family, started, stop_asked)
-    if settings is None:
+    if settings is not None:
+        settings = accept(request.study, request.family, request.accept, settings, store)
+    else:
         settings = _made(request, sealed, started, store, subscribers, leases, stop_asked)
     hint = assembly.advice(request.engine, request.family, settings["sampler"], request.target)
     if hint:

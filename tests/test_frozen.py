@@ -78,10 +78,12 @@ def test_versions_name_what_proposes_and_stops_the_trials_of_an_engine():
 
 
 def test_a_study_whose_rungs_judged_last_weights_is_not_continued_with_means():
-    frozen.check("s", {**SETTINGS, "rungs": "mean weights"}, {"rungs": "mean weights"})
+    frozen.check("s", {**SETTINGS, "rungs": "mean of trained weights"}, {"rungs": "mean of trained weights"})
     frozen.check("s", SETTINGS, {"rungs": "last weights"})  # one of a version that knew of nothing else
-    with pytest.raises(FrozenStudy, match=r"rungs +last weights +mean weights\nWhat its(.|\n)*--study NAME\.$"):
-        frozen.check("s", SETTINGS, {"rungs": "mean weights"})
+    with pytest.raises(
+        FrozenStudy, match=r"rungs +last weights +mean of trained weights\nWhat its(.|\n)*--study NAME\.$"
+    ):
+        frozen.check("s", SETTINGS, {"rungs": "mean of trained weights"})
 
 
 def made(digits, request):
@@ -95,7 +97,7 @@ def test_a_search_that_is_refused_leaves_the_settings_as_they_were_whatever_was_
     old = {**settings, "rungs": "last weights", "versions": {**settings["versions"], "keras": "3.0.0"}}
     with closing(Store(tmp_path)) as store:
         store.create("s", old)
-        with pytest.raises(FrozenStudy, match=r"rungs +last weights +mean weights\nWhat its rungs"):
+        with pytest.raises(FrozenStudy, match=r"rungs +last weights +mean of trained weights\nWhat its rungs"):
             study.search(request, digits, store, pytest.fail, [])
         assert store.settings("s") == old
 
@@ -129,7 +131,7 @@ def test_an_older_study_goes_on_where_nobody_hears_its_rungs(digits, tmp_path, e
 def test_to_accept_is_not_offered_where_it_would_not_help():
     old, now = {**SETTINGS, "source": "a"}, {"versions": {"keras": "3.16.0"}, "source": "b"}
     with pytest.raises(FrozenStudy, match=r"--study NAME\.$"):
-        frozen.check("s", old, {**now, "rungs": "mean weights"})
+        frozen.check("s", old, {**now, "rungs": "mean of trained weights"})
     with pytest.raises(FrozenStudy, match=r"frozen:\n.*\n +source +a +b\n(.|\n)*--accept versions --accept source\.$"):
         frozen.check("s", old, now, ("versions",))  # what was accepted has to be said again
     frozen.check("s", old, now, ("versions", "source"))

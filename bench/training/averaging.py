@@ -23,7 +23,7 @@ class Average:
     """
 
     def __init__(self, model: Any) -> None:
-        self._variables = list(model.trainable_variables)
+        self._variables = [one for one in model.trainable_variables if keras.backend.is_float_dtype(one.dtype)]
         self._sums = [np.zeros(tuple(one.shape), np.float32) for one in self._variables]
         self._last: list[Any] = []
         self._count = 0

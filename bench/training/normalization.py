@@ -37,24 +37,28 @@ def fused(model: Any) -> Iterator[None]:
 
 
 def _fusible(layer: Any) -> bool:
-    if type(layer) is not keras.layers.BatchNormalization or layer.renorm or layer.synchronized or not layer.built:
+    own = type(layer) is keras.layers.BatchNormalization and "call" not in vars(layer)
+    if not own or layer.renorm or layer.synchronized or not layer.built:
         return False
     dimensions = layer.input_spec.ndim
     last = layer.axis in (-1, dimensions - 1)
-    return last and dimensions in (2, 4) and layer.compute_dtype in ("float32", "bfloat16")
+    kinds = layer.compute_dtype in ("float32", "bfloat16") and layer.variable_dtype == "float32"
+    return last and dimensions in (2, 4) and kinds
 
 
 def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     """What `BatchNormalization.call` returns, and the same moving statistics."""
-    if not (training and layer.trainable and mask is None):
-        return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
     channels = inputs.shape[-1]
+    kernels = training and layer.trainable and mask is None
+    # Inputs of another dtype are those of a layer that was told not to cast them; Keras computes in theirs.
+    if not kernels or channels is None or inputs.dtype != layer.compute_dtype:
+        return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
     images = inputs if len(inputs.shape) == 4 else tf.reshape(inputs, (-1, 1, 1, channels))
     scale = tf.ones(channels) if layer.gamma is None else tf.convert_to_tensor(layer.gamma)
     offset = tf.zeros(channels) if layer.beta is None else tf.convert_to_tensor(layer.beta)
     whole = channels % ALIGNED == 0 or tf.config.get_visible_devices("GPU")
     normalized = _in_one if whole else _in_float32
-    outputs, mean, variance = normalized(tf.cast(images, layer.compute_dtype), scale, offset, layer.epsilon)
+    outputs, mean, variance = normalized(images, scale, offset, layer.epsilon)
     for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
     return tf.reshape(outputs, tf.shape(inputs))
@@ -73,7 +77,7 @@ def _in_one(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, 
     )
     # The kernel returns what a sample says of the variance; Keras keeps the batch's own.
     values = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
-    return y, mean, variance * ((values - 1.0) / values)
+    return y, mean, tf.math.multiply_no_nan(variance, (values - 1.0) / values)  # of one value cuDNN's may be infinite
 
 
 def _in_float32(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:

@@ -72,7 +72,7 @@ def test_searches_whose_rungs_judged_something_else_are_not_compared_with_new_on
     assert cli.main(["compare-engines", "mlp", *arguments, "--quiet"]) == 2
     said = capsys.readouterr().err
     assert "'digits-mlp-compare-optuna-random-none-0' judged last weights (1 of 2 searches)" in said
-    assert "trains now judges mean weights. Search all of them anew with --study NAME." in said
+    assert "trains now judges mean of trained weights. Search all of them anew with --study NAME." in said
     with closing(Store(tmp_path)) as store:
         assert len(store.studies()) == 1, "nothing was searched"
 
@@ -80,9 +80,9 @@ def test_searches_whose_rungs_judged_something_else_are_not_compared_with_new_on
 @pytest.mark.parametrize(
     ("rungs", "budget", "fits"),
     [
-        (["mean weights", "mean weights"], 100, True),
-        (["mean weights", "missing"], 100, True),
-        ([None, "mean weights"], 100, False),
+        (["mean of trained weights", "mean of trained weights"], 100, True),
+        (["mean of trained weights", "missing"], 100, True),
+        ([None, "mean of trained weights"], 100, False),
         (["missing", "last weights"], 100, False),
         ([None, "last weights"], 100, True),  # nothing is left to train
         ([None, "last weights"], 200, False),

@@ -38,12 +38,15 @@ RECIPES = [
 ]
 
 
-@pytest.mark.parametrize("family_name", ["mlp", "mlp_dropout", "cnn"])
+@pytest.mark.parametrize(
+    ("family_name", "norm"),
+    [("mlp", {}), ("mlp_dropout", {}), ("cnn", {}), *(("cnn", {"batch_norm": True, "filters": n}) for n in (4, 16))],
+)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_loop_ends_with_the_weights_that_fit_ends_with(family_name, recipe):
+def test_the_loop_ends_with_the_weights_that_fit_ends_with(family_name, norm, recipe):
     data = digits_like()
     family = load(family_name)
-    config = {**family.reference, **SMALL, **recipe, "filters": 4, "dense": 8, "epochs": 2}
+    config = {**family.reference, **SMALL, **recipe, "filters": 4, "dense": 8, "epochs": 2, **norm}
     ours = make_trainer(family, config, data, seed=5, precision="float32")
     assert isinstance(ours, CompiledTrainer)
 

@@ -10,7 +10,10 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from bench.training.normalization import fused  # noqa: E402  after what it needs is there
+from bench.family import load  # noqa: E402  after what it needs is there
+from bench.training.interface import Data, Diverged  # noqa: E402
+from bench.training.normalization import fused  # noqa: E402
+from bench.training.tensorflow import make_trainer  # noqa: E402
 
 KERNEL = "FusedBatchNorm"
 
@@ -70,6 +73,47 @@ def test_a_layer_that_normalises_otherwise_is_left_alone(trainable):
     if trainable:
         (_, over_rows), _ = both({"axis": 1}, (8, 4, 4, 16))
         assert not any(KERNEL in name for name in over_rows)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras.layers.BatchNormalization(dtype="bfloat16"),
+        lambda: keras.layers.BatchNormalization(dtype="mixed_bfloat16", autocast=False),
+        lambda: keras.layers.BatchNormalization(renorm=True),
+    ],
+)
+def test_what_the_kernels_do_not_take_trains_as_with_keras(layer):
+    x = np.random.default_rng(1).normal(100, 1, size=(8, 4, 4, 16)).astype(np.float32)
+    (ours, kernels), (theirs, _) = (traced(layer(), x, np.ones_like(x), with_kernels) for with_kernels in (True, False))
+    assert not any(KERNEL in name for name in kernels)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_a_call_that_a_family_gave_a_layer_is_kept():
+    model = keras.Sequential([keras.Input((16,)), keras.layers.BatchNormalization()])
+    own = model.layers[-1].call = lambda inputs, training=None: 2.0 * inputs
+    with fused(model):
+        assert model.layers[-1].call is own
+    assert model.layers[-1].call is own
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("filters", [16, 24])
+def test_the_loop_trains_by_the_kernels_and_hears_of_weights_that_are_no_numbers(filters, precision):
+    generator = np.random.default_rng(0)
+    x, y = generator.integers(0, 256, (64, 12, 12, 1)).astype(np.uint8), generator.integers(0, 10, 64).astype(np.int32)
+    family = load("cnn")
+    config = {**family.reference, "batch_norm": True, "filters": filters, "deep_filters": 16, "dense": 8}
+    run = make_trainer(family, {**config, "batch_size": 16, "epochs": 9}, Data(x, y, x, y, 10), 1, precision)
+    run.advance(64, lambda samples, loss: None)
+    graph = run._steps.get_concrete_function().graph.as_graph_def()
+    assert any(KERNEL in node.op for function in graph.library.function for node in function.node_def)
+    kernel = run.model.trainable_variables[0]
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(Diverged):
+        run.advance(256, lambda samples, loss: None)
 
 
 def test_layers_of_nested_models_are_found_and_given_back():
