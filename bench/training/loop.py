@@ -247,7 +247,7 @@ class CompiledTrainer(Base):
             self._pace.took(steps, seconds)
             losses += loss
             if not math.isfinite(loss):
-                raise Diverged(f"The loss became {loss} by step {self._step}; lower the learning rate.")
+                raise Diverged(f"Loss or weights became {loss} by step {self._step}; lower the learning rate.")
             on_progress(self.samples, loss / steps)
         return losses / max(1, self._step - from_step)
 
@@ -284,6 +284,9 @@ class FitTrainer(Base):
             if not math.isfinite(loss):
                 raise Diverged(f"The loss became {loss} by step {self._step}; lower the learning rate.")
             on_progress(self.samples, loss)
+        weights = map(keras.ops.convert_to_numpy, self.model.trainable_variables)
+        if not all(np.isfinite(np.asarray(weight, np.float32)).all() for weight in weights):  # the loss need not tell
+            raise Diverged(f"Weights are not finite by step {self._step}; lower the learning rate.")
         return losses / max(1, self._step - from_step)
 
 

@@ -100,16 +100,17 @@ def test_a_call_that_a_family_gave_a_layer_is_kept():
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("filters", [16, 24])
-def test_the_loop_trains_by_the_kernels_and_hears_of_weights_that_are_no_numbers(filters, precision):
+@pytest.mark.parametrize(("filters", "batch_norm"), [(16, True), (24, True), (16, False)])
+def test_the_loop_trains_by_the_kernels_and_hears_of_weights_that_are_no_numbers(filters, batch_norm, precision):
     generator = np.random.default_rng(0)
     x, y = generator.integers(0, 256, (64, 12, 12, 1)).astype(np.uint8), generator.integers(0, 10, 64).astype(np.int32)
     family = load("cnn")
-    config = {**family.reference, "batch_norm": True, "filters": filters, "deep_filters": 16, "dense": 8}
+    config = {**family.reference, "batch_norm": batch_norm, "filters": filters, "deep_filters": 16, "dense": 8}
     run = make_trainer(family, {**config, "batch_size": 16, "epochs": 9}, Data(x, y, x, y, 10), 1, precision)
     run.advance(64, lambda samples, loss: None)
     graph = run._steps.get_concrete_function().graph.as_graph_def()
-    assert any(KERNEL in node.op for function in graph.library.function for node in function.node_def)
+    used = any(KERNEL in node.op for function in graph.library.function for node in function.node_def)
+    assert used == batch_norm
     kernel = run.model.trainable_variables[0]
     kernel.assign(np.full(kernel.shape, np.nan))
     with pytest.raises(Diverged):
