@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -121,7 +122,8 @@ class TensorFlowTrainer(CompiledTrainer):
             lambda k, _: k < steps, body, (tf.constant(0), tf.constant(0.0)), parallel_iterations=1
         )
         # The loss need not tell: oneDNN's ReLU makes zeros of what is not a number.
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable)) for variable in variables])
+        weights = [one for one in variables if keras.backend.is_float_dtype(one.dtype)]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(one)) for one in weights])
         return tf.where(finite, total, math.nan)
 
 
