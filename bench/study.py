@@ -146,6 +146,8 @@ def search(
     started = pool()
     _rehearse(request.family, started, stop_asked)
     if settings is not None:
+        settings = store.settings(request.study) or settings  # whoever joined it may have accepted something meanwhile
+        frozen.check(request.study, settings, _steers(request, settings), request.accept)
         settings = accept(request.study, request.family, request.accept, settings, store)
     else:
         settings = _made(request, sealed, started, store, subscribers, leases, stop_asked)

@@ -22,7 +22,7 @@ OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd", "nadam", "lion")
 
 
 class Diverged(BenchError):
-    """The training loss is no longer finite. Accuracy stays finite on NaN weights, so the loss is what is watched."""
+    """Loss or weights are no longer finite. Accuracy stays finite on NaN weights, so that it is not what is watched."""
 
 
 class Stopped(BenchError):

@@ -10,7 +10,8 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from bench.family import load  # noqa: E402  after what it needs is there
+from bench.family import Family, load  # noqa: E402  after what it needs is there
+from bench.space import Int, SearchSpace  # noqa: E402
 from bench.training.interface import Data, Diverged  # noqa: E402
 from bench.training.normalization import fused  # noqa: E402
 from bench.training.tensorflow import make_trainer  # noqa: E402
@@ -113,6 +114,24 @@ def test_the_loop_trains_by_the_kernels_and_hears_of_weights_that_are_no_numbers
     kernel.assign(np.full(kernel.shape, np.nan))
     with pytest.raises(Diverged):
         run.advance(256, lambda samples, loss: None)
+
+
+def test_a_model_with_a_weight_that_is_an_integer_trains():
+    class Counter(keras.layers.Layer):
+        def build(self, shape):
+            self.count = self.add_weight(shape=(), dtype="int32", initializer="zeros")
+
+        def call(self, inputs):
+            return inputs
+
+    def build(config, image_shape, classes):
+        layers = [keras.Input(image_shape), Counter(), keras.layers.Flatten(), keras.layers.Dense(classes)]
+        return keras.Sequential(layers)
+
+    x, y = np.zeros((32, 4, 4, 1), np.uint8), np.zeros(32, np.int32)
+    family = Family("counting", SearchSpace({"epochs": Int(1, 2)}), build)
+    run = make_trainer(family, {"epochs": 1, "batch_size": 8}, Data(x, y, x, y, 10), 1, "float32")
+    assert np.isfinite(run.advance(32, lambda samples, loss: None))
 
 
 def test_layers_of_nested_models_are_found_and_given_back():
