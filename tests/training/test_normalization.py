@@ -116,6 +116,7 @@ def test_the_loop_trains_by_the_kernels_and_hears_of_weights_that_are_no_numbers
         run.advance(256, lambda samples, loss: None)
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # Keras says so of the integer, which is as it should be
 def test_a_model_with_a_weight_that_is_an_integer_trains():
     class Counter(keras.layers.Layer):
         def build(self, shape):
