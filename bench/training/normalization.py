@@ -7,8 +7,7 @@ passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,20 +19,12 @@ import tensorflow as tf
 ALIGNED = 16
 
 
-@contextmanager
-def fused(model: Any) -> Iterator[None]:
-    """While a graph is traced, let a model's batch normalisation layers take these kernels, nested models' too.
+def replacement(layer: Any) -> Callable[..., Any] | None:
+    """A `call` in place of the layer's own, or None where that is to be kept.
 
-    A layer that normalises otherwise (over another axis, renormalised, synchronised, a class of its own) is left alone.
+    A layer that normalises otherwise (over another axis, renormalised, synchronised, a class of its own) keeps it.
     """
-    layers = [layer for layer in model._flatten_layers() if _fusible(layer)]
-    for layer in layers:
-        layer.call = partial(_call, layer)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
+    return partial(_call, layer) if _fusible(layer) else None
 
 
 def _fusible(layer: Any) -> bool:

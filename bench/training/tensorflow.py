@@ -19,8 +19,9 @@ import tensorflow as tf
 from bench.family import Family
 from bench.space import Value
 from bench.training.interface import Data, Recipe
+from bench.training.layers import quicker
 from bench.training.loop import CompiledTrainer, FitTrainer, Forward, built, scale_of, steps_itself
-from bench.training.normalization import fused
+from bench.training.updates import Updates
 
 
 def start(threads: int, gpu: str | None) -> str:
@@ -90,6 +91,7 @@ class TensorFlowTrainer(CompiledTrainer):
         super().__init__(model, data, recipe, seed, build_seconds, forward)
         began = time.perf_counter()
         self._x, self._y = _tensors(data)
+        self._updates = Updates(self._optimizer, model.trainable_variables)
         self._dtype = tf.as_dtype(model.compute_dtype)
         self._steps = tf.function(
             self._train_steps,
@@ -110,11 +112,11 @@ class TensorFlowTrainer(CompiledTrainer):
             x = _scaled(tf.gather(self._x, order[k]), self._dtype)
             y = tf.gather(self._y, order[k])
             with tf.GradientTape() as tape:
-                with fused(self.model):
+                with quicker(self.model):
                     logits = tf.cast(self.model(x, training=True), tf.float32)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
                 objective = tf.add_n([loss, *self.model.losses]) if self.model.losses else loss
-            self._optimizer.apply(tape.gradient(objective, variables), variables)
+            self._updates.apply(tape.gradient(objective, variables))
             return k + 1, total + loss
 
         steps = tf.shape(order)[0]

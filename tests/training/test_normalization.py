@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 from bench.family import Family, load  # noqa: E402  after what it needs is there
 from bench.space import Int, SearchSpace  # noqa: E402
 from bench.training.interface import Data, Diverged  # noqa: E402
-from bench.training.normalization import fused  # noqa: E402
+from bench.training.layers import quicker  # noqa: E402
 from bench.training.tensorflow import make_trainer  # noqa: E402
 
 KERNEL = "FusedBatchNorm"
@@ -29,7 +29,7 @@ def traced(layer, x, above, with_kernels):
         with tf.GradientTape() as tape:
             tape.watch(x)
             if with_kernels:
-                with fused(model):
+                with quicker(model):
                     y = model(x, training=True)
             else:
                 y = model(x, training=True)
@@ -95,7 +95,7 @@ def test_what_the_kernels_do_not_take_trains_as_with_keras(layer):
 def test_a_call_that_a_family_gave_a_layer_is_kept():
     model = keras.Sequential([keras.Input((16,)), keras.layers.BatchNormalization()])
     own = model.layers[-1].call = lambda inputs, training=None: 2.0 * inputs
-    with fused(model):
+    with quicker(model):
         assert model.layers[-1].call is own
     assert model.layers[-1].call is own
 
@@ -140,13 +140,13 @@ def test_layers_of_nested_models_are_found_and_given_back():
     model = keras.Sequential([keras.Input((4, 4, 16)), inner])
     layer = inner.layers[-1]
     own = layer.call
-    with fused(model):
+    with quicker(model):
         assert layer.call != own
     assert layer.call == own and "call" not in vars(layer)
 
 
 def test_a_graph_that_fails_gives_the_layers_back():
     model = keras.Sequential([keras.Input((16,)), keras.layers.BatchNormalization()])
-    with pytest.raises(ZeroDivisionError), fused(model):
+    with pytest.raises(ZeroDivisionError), quicker(model):
         1 / 0  # noqa: B018
     assert "call" not in vars(model.layers[-1])
