@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from bench.engines import hyperband, kerastuner
@@ -14,6 +15,7 @@ from bench.engines.onepass import OnePass
 from bench.engines.oracle import OracleProposer
 from bench.engines.proposer import ENOUGH, STARTUP, OptunaProposer
 from bench.engines.stopper import OptunaStopper
+from bench.engines.unseen import unseen
 from bench.errors import UsageError
 from bench.family import Family
 from bench.options import Resources, check_pruner
@@ -98,7 +100,8 @@ def driver(
         proposer = OracleProposer(family.space, settings["sampler"], settings["seed"], reference)
     else:
         startup = STARTUP if marks and settings["pruner"] in ("asha", "hyperband") else ENOUGH
-        proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference, startup)
+        hidden = partial(unseen, family.space, train_images=plan.train_images)
+        proposer = OptunaProposer(family.space, settings["sampler"], settings["seed"], reference, startup, hidden)
     if settings["engine"] == "ray":
         from bench.engines.ray_driver import RayDriver
 

@@ -10,7 +10,7 @@ import importlib.util
 import math
 import random
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import product
 from typing import Any
 
@@ -56,7 +56,8 @@ class OptunaProposer:
 
     TPE starts from a Latin hypercube. It hears of every trial what can be compared: the value at the highest rung that
     at least ENOUGH trials have reached, as BOHB does (Falkner et al. 2018). Told more, it would take whatever came far
-    while there was little competition for the best, whatever its value.
+    while there was little competition for the best, whatever its value. Parameters that change nothing before that rung
+    are drawn at random.
 
     Args:
         space: what is searched.
@@ -64,6 +65,7 @@ class OptunaProposer:
         seed: the study's seed.
         reference: the configuration of trial 0; None leaves it to the sampler.
         startup: trials before TPE is asked.
+        unseen: the parameters that change nothing before so many samples.
 
     Raises:
         UsageError: no such sampler.
@@ -72,7 +74,13 @@ class OptunaProposer:
     """
 
     def __init__(
-        self, space: SearchSpace, sampler: str, seed: int, reference: Config | None = None, startup: int = STARTUP
+        self,
+        space: SearchSpace,
+        sampler: str,
+        seed: int,
+        reference: Config | None = None,
+        startup: int = STARTUP,
+        unseen: Callable[[float], Collection[str]] = lambda samples: (),
     ) -> None:
         if sampler not in NAMES:
             raise UsageError(f"No sampler {sampler!r}; there are {', '.join(NAMES)}.{did_you_mean(sampler, NAMES)}")
@@ -82,7 +90,7 @@ class OptunaProposer:
         if sampler == "grid":
             _grid(space)
         self._space, self._sampler, self._seed, self._reference = space, sampler, seed, reference
-        self._startup = startup
+        self._startup, self._unseen = startup, unseen
         self._asked: dict[int, Config] = {}
         self._told: dict[int, Trial] = {}
         self._cap = math.inf
@@ -100,13 +108,18 @@ class OptunaProposer:
         else:
             return self._sampled(number)
         self._asked[number] = config
-        self._study.add_trial(row(self._space, config))
+        self._study.add_trial(row(self._learned, config))
         return dict(config)
 
     def _sampled(self, number: int) -> Config:
         self._study.sampler = SAMPLERS[self._sampler](seed_of(self._seed, number, "sampler"))
         trial = self._study.ask()
-        config = self._space.walk(lambda name, domain: _suggest(trial, name, domain))
+        chance = random.Random(seed_of(self._seed, number, "unseen"))
+
+        def value(name: str, domain: Domain) -> Value:
+            return _suggest(trial, name, domain) if name in self._learned.domains else domain.at(chance.random())
+
+        config = self._space.walk(value)
         if self._sampler == "brute-force" and config in self._asked.values():
             raise Exhausted
         self._asked[number] = config
@@ -152,23 +165,26 @@ class OptunaProposer:
         return max(enough, default=rungs[0] if rungs else math.inf)
 
     def _rebuild(self) -> None:
+        domains, hidden = self._space.domains, self._unseen(self._cap)
+        seen = {name: domain for name, domain in domains.items() if name not in hidden}
+        self._learned = SearchSpace(seen) if seen else self._space
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(storage=self._storage, direction="maximize")
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         for number, config in sorted(self._asked.items()):
             told = self._told.get(number)
-            self._study.add_trial(self._heard(told) if told else row(self._space, config))
+            self._study.add_trial(self._heard(told) if told else row(self._learned, config))
 
     def _heard(self, trial: Trial) -> FrozenTrial:
         """What the sampler hears of a trial that is over."""
         if trial.state == "failed":
-            return row(self._space, trial.params, TrialState.FAIL)
+            return row(self._learned, trial.params, TrialState.FAIL)
         if trial.state == "complete" and self._cap == math.inf:
-            return row(self._space, trial.params, TrialState.COMPLETE, trial.val_accuracy)
+            return row(self._learned, trial.params, TrialState.COMPLETE, trial.val_accuracy)
         steps = {samples: value for samples, value in trial.rungs if samples <= self._cap}
         if trial.state == "complete" and trial.curve and trial.curve[-1][0] <= self._cap:
             steps[int(self._cap)] = trial.val_accuracy or 0.0  # shorter than the rung: its own end is what it reaches
-        return row(self._space, trial.params, TrialState.PRUNED, steps=steps)
+        return row(self._learned, trial.params, TrialState.PRUNED, steps=steps)
 
 
 def _reached(trial: Trial) -> float:

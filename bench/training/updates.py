@@ -6,7 +6,7 @@ again. TensorFlow has kernels that compute the same in one pass, on processors a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -122,7 +122,7 @@ class _SGD:
 
 
 # As `make_optimizer` makes them: without `amsgrad`, `centered`, clipping and gradient accumulation.
-KERNELS = {
+KERNELS: dict[type, Callable[[Any, Sequence[Any]], Callable[[Any, Sequence[Any]], None]]] = {
     keras.optimizers.Adam: _Adam,
     keras.optimizers.AdamW: _Adam,
     keras.optimizers.RMSprop: _RMSprop,
