@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
@@ -31,6 +32,22 @@ def distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Int):
         return IntDistribution(domain.low, domain.high, log=domain.log)
     return FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def suggested(trial: Any) -> Callable[[str, Domain], Value]:
+    """How a trial of Optuna answers when a space is walked."""
+
+    def ask(name: str, domain: Domain) -> Value:
+        value: Value
+        if isinstance(domain, Choice):
+            value = trial.suggest_categorical(name, domain.options)
+        elif isinstance(domain, Int):
+            value = trial.suggest_int(name, domain.low, domain.high, log=domain.log)
+        else:
+            value = trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+        return value
+
+    return ask
 
 
 def row(

@@ -12,7 +12,6 @@ import random
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from itertools import product
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -21,8 +20,8 @@ from bench.engines.design import latin_hypercube, sobol
 from bench.engines.interface import Exhausted, seed_of
 from bench.errors import MissingPackage, SpaceError, UsageError, did_you_mean
 from bench.records import Trial
-from bench.rows import row
-from bench.space import Choice, Config, Domain, Fixed, Float, SearchSpace, Value, When
+from bench.rows import row, suggested
+from bench.space import Choice, Config, Domain, Fixed, SearchSpace, Value, When
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # group=True and GP are experimental and chosen knowingly.
@@ -114,10 +113,10 @@ class OptunaProposer:
     def _sampled(self, number: int) -> Config:
         self._study.sampler = SAMPLERS[self._sampler](seed_of(self._seed, number, "sampler"))
         trial = self._study.ask()
-        chance = random.Random(seed_of(self._seed, number, "unseen"))
+        told, chance = suggested(trial), random.Random(seed_of(self._seed, number, "unseen"))
 
         def value(name: str, domain: Domain) -> Value:
-            return _suggest(trial, name, domain) if name in self._learned.domains else domain.at(chance.random())
+            return told(name, domain) if name in self._learned.domains else domain.at(chance.random())
 
         config = self._space.walk(value)
         if self._sampler == "brute-force" and config in self._asked.values():
@@ -193,17 +192,6 @@ def _reached(trial: Trial) -> float:
     if trial.state == "complete":
         return math.inf
     return trial.curve[-1][0] if trial.curve else 0.0
-
-
-def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Value:
-    value: Any
-    if isinstance(domain, Choice):
-        value = trial.suggest_categorical(name, domain.options)
-    elif isinstance(domain, Float):
-        value = trial.suggest_float(name, domain.low, domain.high, log=domain.log)
-    else:
-        value = trial.suggest_int(name, domain.low, domain.high, log=domain.log)
-    return value  # type: ignore[no-any-return]
 
 
 def _grid(space: SearchSpace) -> list[Config]:

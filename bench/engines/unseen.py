@@ -11,7 +11,8 @@ def unseen(space: SearchSpace, samples: float, train_images: int) -> frozenset[s
 
     How long a run is, and over what share of it the learning rate falls, is not seen before it falls: all runs are
     alike until then. A sampler that were told values from before would take chance for their effect, and keep to
-    what the first good trials happened to have. Where a rate rises first, or others depend on them, they are seen.
+    what the first good trials happened to have. Where a rate rises first they are seen, and one that depends on another
+    parameter, or on which another depends, is counted among the seen.
     """
     domains = {name: one.domain if isinstance(one, When) else one for name, one in space.domains.items()}
     epochs, cooldown = (domains.get(name) for name in ("epochs", "cooldown"))
@@ -21,8 +22,9 @@ def unseen(space: SearchSpace, samples: float, train_images: int) -> frozenset[s
     longest_fall = Recipe.cooldown if cooldown is None else _ends(cooldown)[1]
     if (1.0 - longest_fall) * _ends(epochs)[0] * train_images < samples:
         return frozenset()
-    parents = {one.parent for one in space.domains.values() if isinstance(one, When)}
-    return frozenset({"epochs", "cooldown"} & domains.keys() - parents)
+    conditional = {name for name, one in space.domains.items() if isinstance(one, When)}
+    conditional |= {one.parent for one in space.domains.values() if isinstance(one, When)}
+    return frozenset({"epochs", "cooldown"} & domains.keys() - conditional)
 
 
 def _ends(domain: Domain | Fixed) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bench.data.arrays import Arrays, open_arrays
 from bench.data.sealed import Sealed
 from bench.engines.interface import seed_of
 from bench.family import Family, load
-from bench.space import Choice, Config, Domain, Float, Value
+from bench.space import Config, Value
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,3 @@ class Voice:
         seconds = self.seconds()
         os.write(self._out, (json.dumps({"seconds": round(seconds, 3), **found}) + "\n").encode())
         return seconds
-
-
-def suggested(trial: Any) -> Callable[[str, Domain], Value]:
-    """How an Optuna trial answers when a space is walked."""
-
-    def ask(name: str, domain: Domain) -> Value:
-        value: Value
-        if isinstance(domain, Choice):
-            value = trial.suggest_categorical(name, domain.options)
-        elif isinstance(domain, Float):
-            value = trial.suggest_float(name, domain.low, domain.high, log=domain.log)
-        else:
-            value = trial.suggest_int(name, domain.low, domain.high, log=domain.log)
-        return value
-
-    return ask

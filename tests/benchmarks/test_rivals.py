@@ -6,10 +6,11 @@ import numpy as np
 import optuna
 import pytest
 from fitting import trapezoid
-from ground import Task, suggested
+from ground import Task
 from with_keras_tuner import hyperparameters
 
 from bench.family import load
+from bench.rows import suggested
 from bench.training.interface import Recipe
 from bench.training.tensorflow import _rate
 

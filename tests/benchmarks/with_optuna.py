@@ -11,8 +11,10 @@ import sys
 
 import optuna
 from fitting import Fitting, as_float, start_keras
-from ground import Task, Voice, suggested
+from ground import Task, Voice
 from optuna_integration import KerasPruningCallback
+
+from bench.rows import suggested
 
 
 def main() -> None:

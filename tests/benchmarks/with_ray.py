@@ -28,11 +28,12 @@ os.environ |= {
 import optuna
 import ray
 from fitting import Fitting, as_float, start_keras
-from ground import Task, Voice, suggested
+from ground import Task, Voice
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from bench.rows import suggested
 from bench.space import SearchSpace
 
 AT_A_TIME = 2
