@@ -27,10 +27,11 @@ import optuna
 from rich.console import Console
 
 from bench.engines.local import LocalDriver
-from bench.engines.proposer import SAMPLERS, _suggest
+from bench.engines.proposer import SAMPLERS
 from bench.family import load
 from bench.holdout.seal import ensure
 from bench.records import Phases
+from bench.rows import suggested
 from bench.store import Store
 from bench.study import Request, search
 from bench.terminal.screen import LiveScreen
@@ -133,7 +134,7 @@ def alone(sampler: str, trials: int) -> float:
     began = time.monotonic()
     for number in range(trials):
         trial = study.ask()
-        config = space.walk(lambda name, domain, trial=trial: _suggest(trial, name, domain))
+        config = space.walk(suggested(trial))
         marks = rungs(50_000, float(config["epochs"]))
         job = Job(number, None, config, number, "float32", tuple(marks))
         for place, mark in enumerate(marks):
