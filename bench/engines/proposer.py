@@ -55,8 +55,8 @@ class OptunaProposer:
 
     TPE starts from a Latin hypercube. It hears of every trial what can be compared: the value at the highest rung that
     at least ENOUGH trials have reached, as BOHB does (Falkner et al. 2018). Told more, it would take whatever came far
-    while there was little competition for the best, whatever its value. Parameters that change nothing before that rung
-    are drawn at random.
+    while there was little competition for the best, whatever its value. What it is asked
+    of parameters that change nothing before that rung is drawn at random.
 
     Args:
         space: what is searched.
@@ -166,7 +166,8 @@ class OptunaProposer:
     def _rebuild(self) -> None:
         domains, hidden = self._space.domains, self._unseen(self._cap)
         seen = {name: domain for name, domain in domains.items() if name not in hidden}
-        self._learned = SearchSpace(seen) if seen else self._space
+        searched = any(not isinstance(domain, Fixed) for domain in seen.values())
+        self._learned = SearchSpace(seen) if searched else self._space
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(storage=self._storage, direction="maximize")
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)

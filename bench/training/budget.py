@@ -26,7 +26,7 @@ def rungs(train_images: int, epochs: float, longest: float | None = None) -> lis
     """Nominal sample counts at which a run is judged before its end, the same for every batch size.
 
     The first is a sixth of an epoch, but at least 5,000 samples; there are three at most, the later ones in the first
-    fifth of the longest run. None lies in the last third of the run itself: a stop there would save little.
+    fifth of the longest run, none where `has_rung` says no.
 
     Args:
         longest: epochs of the longest run that it is compared with; those of the run itself when None or fewer.
@@ -34,7 +34,12 @@ def rungs(train_images: int, epochs: float, longest: float | None = None) -> lis
     first, most = max(train_images // FIRST, LEAST), train_images * max(longest or 0.0, epochs)
     marks = [first * REDUCTION**k for k in range(RUNGS)]
     marks = [mark for mark in marks if mark == first or EARLY * mark <= most]
-    return [mark for mark in marks if 3 * mark <= 2 * epochs * train_images]
+    return [mark for mark in marks if has_rung(mark, epochs * train_images)]
+
+
+def has_rung(mark: float, samples: float) -> bool:
+    """Whether a run of so many samples may be judged at `mark`: a stop in its last third would save little."""
+    return 3 * mark <= 2 * samples
 
 
 def epoch_marks(train_images: int, epochs: float) -> list[int]:

@@ -23,6 +23,7 @@ def replacement(layer: Any) -> Callable[..., Any] | None:
     """A `call` in place of the layer's own, or None where that is to be kept: of another class, or with a noise shape.
 
     The masks are others than Keras draws from the same seed; as there, the next ones follow from the layer's generator.
+    An activation that is not finite is not a number where it is dropped, of which Keras makes a zero.
     """
     own = type(layer) is keras.layers.Dropout and "call" not in vars(layer)
     if not own or layer.noise_shape is not None or layer.rate <= 0:
@@ -44,6 +45,6 @@ def _call(layer: Any, inputs: Any, training: bool | None = False) -> Any:
         dtype=tf.uint64,
     )
     drawn = tf.reshape(tf.bitcast(bits, tf.uint16), (-1,))[:activations]
-    # The share is that of the last bit too, so that the expected activation is the one without dropout.
+    # By the share that is kept, not by what was asked for: on average an activation is what it is without dropout.
     factors = tf.cast(tf.reshape(drawn, inputs.shape) < tf.constant(kept, tf.uint16), inputs.dtype)
     return inputs * (factors * tf.constant(STEPS / kept, inputs.dtype))

@@ -13,12 +13,12 @@ from bench.training import dropout, normalization
 def quicker(model: Any) -> Iterator[None]:
     """While a graph is traced, let a model's layers take these kernels, those of nested models too."""
     changed = []
-    for layer in model._flatten_layers():
-        call = normalization.replacement(layer) or dropout.replacement(layer)
-        if call is not None:
-            layer.call = call
-            changed.append(layer)
     try:
+        for layer in model._flatten_layers():
+            call = normalization.replacement(layer) or dropout.replacement(layer)
+            if call is not None:
+                layer.call = call
+                changed.append(layer)
         yield
     finally:
         for layer in changed:

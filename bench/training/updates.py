@@ -1,4 +1,4 @@
-"""One operation of TensorFlow a weight and step, where Keras's optimizers take fifteen.
+"""One kernel of TensorFlow for a weight's update, where Keras's optimizers take fifteen operations.
 
 Keras puts an update together from products, sums and roots, each of which reads the weight and its moments from memory
 again. TensorFlow has kernels that compute the same in one pass, on processors and on GPUs.
@@ -16,7 +16,8 @@ import tensorflow as tf
 class Updates:
     """An optimizer's `apply` for some weights. Its state stays the optimizer's own.
 
-    Optimizers that have no such kernel, and gradients that are sparse, missing or not in float32, are left to Keras.
+    Left to Keras, all of a step: optimizers that have no such kernel or are told more than `make_optimizer` tells them,
+    weights with a constraint, and weights or gradients that are sparse, missing or not in float32.
 
     Args:
         optimizer: of Keras, built for these weights.
@@ -26,8 +27,10 @@ class Updates:
     def __init__(self, optimizer: Any, weights: Sequence[Any]) -> None:
         self._optimizer, self._weights = optimizer, list(weights)
         kernel = KERNELS.get(type(optimizer))
-        single = all(one.dtype == "float32" and one.constraint is None for one in weights)
-        self._kernel = kernel(optimizer, self._weights) if kernel is not None and single else None
+        usual = _as_made(optimizer) and all(
+            one.dtype == "float32" and one.constraint is None and not one.overwrite_with_gradient for one in weights
+        )
+        self._kernel = kernel(optimizer, self._weights) if kernel is not None and usual else None
 
     def apply(self, gradients: Sequence[Any]) -> None:
         """Take one step, in the graph that is traced; `gradients` are those of the weights, in their order."""
@@ -35,13 +38,23 @@ class Updates:
         if self._kernel is None or not all(_dense(gradient) for gradient in gradients):
             optimizer.apply(gradients, self._weights)
             return
-        rate = tf.convert_to_tensor(optimizer.learning_rate)
+        rate = tf.cast(optimizer.learning_rate, tf.float32)  # Keras has it in its `floatx`
         if optimizer.weight_decay:
             left = 1.0 - rate * optimizer.weight_decay  # Loshchilov and Hutter 2019, as Keras has it for all of them
             for one in self._weights:
                 one.value.assign(one.value * left)  # subtracting what goes takes four times as long
         self._kernel(rate, gradients)
         optimizer.iterations.assign_add(1)
+
+
+def _as_made(optimizer: Any) -> bool:
+    """Whether an optimizer does nothing but what its kernel does."""
+    told = (
+        "amsgrad", "centered", "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps",
+        "loss_scale_factor", "use_ema", "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern",
+    )  # fmt: skip
+    squares_and_velocity = type(optimizer) is keras.optimizers.RMSprop and optimizer.momentum
+    return not squares_and_velocity and not any(getattr(optimizer, name, None) for name in told)
 
 
 def _dense(gradient: Any) -> bool:
@@ -75,11 +88,18 @@ class _Adam:
 
 
 class _RMSprop:
-    """Hinton, Srivastava and Swersky 2012, lecture 6e. The kernel wants a momentum's memory, which stays at nothing."""
+    """Hinton, Srivastava and Swersky 2012, lecture 6e.
+
+    The kernel wants a velocity too. With a momentum of nothing it writes its last step there and never makes use of it,
+    so that it is no part of the optimizer's state.
+    """
 
     def __init__(self, optimizer: Any, weights: Sequence[Any]) -> None:
         self._optimizer, self._weights = optimizer, weights
-        self._steps = [tf.Variable(tf.zeros(one.shape), trainable=False) for one in weights]
+        self._steps = []
+        for one in weights:
+            with tf.device(one.value.device):
+                self._steps.append(tf.Variable(tf.zeros(one.shape), trainable=False))
 
     def __call__(self, rate: Any, gradients: Sequence[Any]) -> None:
         optimizer = self._optimizer
@@ -121,7 +141,6 @@ class _SGD:
             )
 
 
-# As `make_optimizer` makes them: without `amsgrad`, `centered`, clipping and gradient accumulation.
 KERNELS: dict[type, Callable[[Any, Sequence[Any]], Callable[[Any, Sequence[Any]], None]]] = {
     keras.optimizers.Adam: _Adam,
     keras.optimizers.AdamW: _Adam,

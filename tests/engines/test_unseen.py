@@ -25,13 +25,24 @@ def test_no_rung_of_a_built_in_family_sees_how_long_a_run_is_or_how_it_ends(name
     assert unseen(space, float("inf"), IMAGES) == set()
 
 
+def test_what_is_no_number_is_a_familys_own_and_seen():
+    assert of(5_000, epochs=Int(2, 5), warm_up=Choice("none", "linear")) == set()
+    assert of(5_000, epochs=Int(2, 5), cooldown=Choice("cosine", 0.5)) == set()
+    assert of(5_000, epochs=Int(2, 5), cooldown=Fixed("linear")) == set()
+
+
+def test_where_the_shortest_run_is_not_judged_its_length_is_seen():
+    assert of(24_999, epochs=Int(1, 20)) == {"epochs"} and of(74_997, epochs=Int(2, 20)) == set()
+    assert rungs(IMAGES, 2, 20) == [8_333, 24_999]
+
+
 def test_what_is_seen_depends_on_when_the_rate_of_the_shortest_run_falls():
     assert of(25_000, epochs=Int(2, 5), cooldown=Float(0.0, 0.75)) == {"epochs", "cooldown"}
     assert of(25_001, epochs=Int(2, 5), cooldown=Float(0.0, 0.75)) == set()
     assert of(25_000, epochs=Choice(5, 2), cooldown=Choice(0.0, 0.75)) == {"epochs", "cooldown"}
     assert of(25_001, epochs=Choice(5, 2), cooldown=Choice(0.75, 0.0)) == set()
-    assert of(100_000, epochs=Int(2, 5)) == {"epochs"}
-    assert of(100_001, epochs=Int(2, 5)) == set()
+    assert of(66_666, epochs=Int(2, 5)) == {"epochs"}
+    assert of(66_667, epochs=Int(2, 5)) == set()
     assert of(1, epochs=Int(2, 5), cooldown=Float(0.0, 1.0)) == set()
     assert of(1) == set()
 
@@ -78,11 +89,27 @@ def test_chance_at_a_rung_does_not_fix_what_the_rung_cannot_see():
     assert later == proposed(80)[21:]
 
 
+def test_a_resumed_search_goes_on_as_one_that_was_not():
+    def hidden(samples):
+        return unseen(SPACE, samples, IMAGES)
+
+    whole = OptunaProposer(SPACE, "tpe", 0, startup=20, unseen=hidden)
+    trials = []
+    for number in range(40):
+        config = whole.ask(number)
+        trials.append(Trial(number, "pruned", config, config["rate"], 8_333, curve=((8_333, config["rate"]),)))
+        whole.tell(trials[-1])
+    resumed = OptunaProposer(SPACE, "tpe", 0, startup=20, unseen=hidden)
+    resumed.resume(trials)
+    assert resumed.ask(40) == whole.ask(40)
+
+
 def test_ends_teach_all_parameters():
     later = proposed(60, reported=False)[21:]
     assert sum(config["epochs"] for config in later) / len(later) > 11
 
 
 def test_a_space_of_nothing_else_is_learned_as_it_is():
-    later = proposed(60, SearchSpace({"cooldown": Float(0.0, 0.7), "epochs": Int(5, 14)}))[21:]
+    space = SearchSpace({"cooldown": Float(0.0, 0.7), "epochs": Int(5, 14), "learning_rate": Fixed(1e-3)})
+    later = proposed(60, space)[21:]
     assert sum(config["epochs"] for config in later) / len(later) > 11

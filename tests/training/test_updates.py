@@ -74,6 +74,34 @@ def test_what_the_kernels_do_not_take_is_left_to_keras():
         np.testing.assert_array_equal(mine, other)
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.Adam(clipnorm=0.1),
+        lambda: keras.optimizers.Adam(amsgrad=True),
+        lambda: keras.optimizers.RMSprop(momentum=0.5),
+        lambda: keras.optimizers.SGD(use_ema=True),
+        lambda: type("Own", (keras.optimizers.SGD,), {})(),
+    ],
+)
+def test_an_optimizer_that_does_more_is_left_to_keras(optimizer):
+    (ours, kinds), (theirs, _) = (stepped(optimizer(), ours) for ours in (True, False))
+    assert not any(kind.startswith("ResourceApply") for kind in kinds)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_a_step_without_the_gradient_of_a_weight_leaves_that_weight():
+    start = [keras.Variable(np.ones(shape, np.float32)) for shape in SHAPES]
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(start)
+    updates = Updates(optimizer, start)
+    tf.function(lambda: updates.apply([*gradients_of(0)[:2], None]), autograph=False)()
+    np.testing.assert_array_equal(start[2], 1.0)
+    assert all(np.abs(np.asarray(one.value) - 1.0).max() > 0 for one in start[:2])
+
+
 def test_a_weight_with_a_constraint_keeps_it():
     found = []
     for ours in (True, False):
