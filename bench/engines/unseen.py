@@ -27,7 +27,7 @@ def unseen(space: SearchSpace, samples: float, train_images: int) -> frozenset[s
         for name, default in (("epochs", math.nan), ("cooldown", Recipe.cooldown), ("warm_up", Recipe.warm_up))
     )
     shortest = epochs[0] * train_images
-    # In this order: comparisons with what is not a number are false.
+    # Asked so that what is not a number answers no.
     alike = warm_up[1] <= 0 and samples <= (1.0 - cooldown[1]) * shortest
     if not (alike and has_rung(samples, shortest)):
         return frozenset()
