@@ -80,7 +80,7 @@ TRAINED = SearchSpace(
 )
 GOOD = {
     "depth": 1, "width": 128, "batch_norm": False, "batch_size": 256, "optimizer": "adam", "learning_rate": 1e-3,
-    "weight_decay": 0.05, "cooldown": 0.0, "epochs": 600,
+    "weight_decay": 0.05, "cooldown": 0.0, "epochs": 2400,
 }  # fmt: skip
 BAD = {**GOOD, "width": 64, "batch_size": 128, "learning_rate": 1e-6}
 SAID = re.compile(r"went on from the state of trial (\d+) after ([\d,]+) samples with (.+?)(?:; |$)")
@@ -102,8 +102,8 @@ class Pair:
 @pytest.mark.slow
 def test_a_trial_that_goes_on_from_a_better_one_says_so_and_is_counted_for_what_was_trained(digits, tmp_path):
     """Judged often and for long enough, so that the bad one meets the good one however late its actor starts."""
-    nominal = 600 * digits.n_train
-    marks = list(range(12_000, nominal, 12_000))
+    nominal = 2400 * digits.n_train
+    marks = list(range(48_000, nominal, 48_000))
     logs = tmp_path / "logs"
     logs.mkdir()
     rests = SimpleNamespace(
