@@ -55,8 +55,8 @@ class OptunaProposer:
 
     TPE starts from a Latin hypercube. It hears of every trial what can be compared: the value at the highest rung that
     at least ENOUGH trials have reached, as BOHB does (Falkner et al. 2018). Told more, it would take whatever came far
-    while there was little competition for the best, whatever its value. What it is asked
-    of parameters that change nothing before that rung is drawn at random.
+    while there was little competition for the best, whatever its value. In what it proposes, parameters that change
+    nothing before that rung are drawn at random.
 
     Args:
         space: what is searched.
