@@ -45,6 +45,6 @@ def _call(layer: Any, inputs: Any, training: bool | None = False) -> Any:
         dtype=tf.uint64,
     )
     drawn = tf.reshape(tf.bitcast(bits, tf.uint16), (-1,))[:activations]
-    # By the share that is kept, not by what was asked for: on average an activation is what it is without dropout.
+    # By the share that is kept, not by what was asked for; in bfloat16 it is rounded, as Keras's factor is.
     factors = tf.cast(tf.reshape(drawn, inputs.shape) < tf.constant(kept, tf.uint16), inputs.dtype)
     return inputs * (factors * tf.constant(STEPS / kept, inputs.dtype))

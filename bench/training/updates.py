@@ -53,8 +53,8 @@ def _as_made(optimizer: Any) -> bool:
         "amsgrad", "centered", "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps",
         "loss_scale_factor", "use_ema", "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern",
     )  # fmt: skip
-    squares_and_velocity = type(optimizer) is keras.optimizers.RMSprop and optimizer.momentum
-    return not squares_and_velocity and not any(getattr(optimizer, name, None) for name in told)
+    with_momentum = type(optimizer) is keras.optimizers.RMSprop and optimizer.momentum
+    return not with_momentum and not any(getattr(optimizer, name, None) for name in told)
 
 
 def _dense(gradient: Any) -> bool:
@@ -96,20 +96,20 @@ class _RMSprop:
 
     def __init__(self, optimizer: Any, weights: Sequence[Any]) -> None:
         self._optimizer, self._weights = optimizer, weights
-        self._steps = []
+        self._velocities = []
         for one in weights:
             with tf.device(one.value.device):
-                self._steps.append(tf.Variable(tf.zeros(one.shape), trainable=False))
+                self._velocities.append(tf.Variable(tf.zeros(one.shape), trainable=False))
 
     def __call__(self, rate: Any, gradients: Sequence[Any]) -> None:
         optimizer = self._optimizer
-        for weight, square, step, gradient in zip(
-            self._weights, optimizer._velocities, self._steps, gradients, strict=True
+        for weight, square, velocity, gradient in zip(
+            self._weights, optimizer._velocities, self._velocities, gradients, strict=True
         ):
             tf.raw_ops.ResourceApplyRMSProp(
                 var=weight.handle,
                 ms=square.handle,
-                mom=step.handle,
+                mom=velocity.handle,
                 lr=rate,
                 rho=optimizer.rho,
                 momentum=0.0,

@@ -47,12 +47,14 @@ def our_masks(model):
         return
     from bench.training import dropout
 
-    layers = [layer for layer in model.layers if dropout.replacement(layer)]
-    for layer in layers:
-        layer.call = dropout.replacement(layer)
-    yield
-    for layer in layers:
-        del layer.call
+    calls = [(layer, call) for layer in model.layers if (call := dropout.replacement(layer))]
+    for layer, call in calls:
+        layer.call = call
+    try:
+        yield
+    finally:
+        for layer, _ in calls:
+            del layer.call
 
 
 @pytest.mark.parametrize(

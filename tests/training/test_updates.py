@@ -136,4 +136,4 @@ def test_memory_does_not_grow_with_the_runs_of_a_process(optimizer):
 
     before, _ = resident_after(3)
     after, weights = resident_after(8)
-    assert after - before < 2 * weights  # eight runs have eight times their weights, and as much again to average
+    assert after - before < 5 * weights  # kept, the weights of eight runs alone would be eight times as much
