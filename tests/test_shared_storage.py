@@ -16,7 +16,8 @@ from bench.store import Store
 from tests.waiting import wait_for
 
 BENCH = [sys.executable, "-m", "bench"]
-OPTIONS = ["--dataset", "digits", "--workers", "1", "--seeds", "2", "--range", "epochs=1:12"]
+# Every trial takes seconds, so that a look from outside finds one under way.
+OPTIONS = ["--dataset", "digits", "--workers", "1", "--seeds", "2", "--pruner", "none", "--range", "epochs=40:80"]
 STUDY = "digits-mlp"
 
 
