@@ -6,13 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.training import convolution, dropout, normalization
-
-REPLACED = (  # methods of layers
-    ("call", normalization.replacement),
-    ("call", dropout.replacement),
-    ("convolution_op", convolution.replacement),
-)
+from bench.training import dropout, normalization
 
 
 @contextmanager
@@ -21,12 +15,11 @@ def quicker(model: Any) -> Iterator[None]:
     changed = []
     try:
         for layer in model._flatten_layers():
-            for method, replacement in REPLACED:
-                ours = replacement(layer)
-                if ours is not None:
-                    setattr(layer, method, ours)
-                    changed.append((layer, method))
+            call = normalization.replacement(layer) or dropout.replacement(layer)
+            if call is not None:
+                layer.call = call
+                changed.append(layer)
         yield
     finally:
-        for layer, method in changed:
-            delattr(layer, method)
+        for layer in changed:
+            del layer.call
