@@ -118,12 +118,22 @@ def test_a_weight_with_a_constraint_keeps_it():
     assert np.linalg.norm(found[0][0], axis=0).max() <= 1.0 + 1e-6
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
-def test_memory_does_not_grow_with_the_runs_of_a_process(optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "width", "batch_norm"),
+    [("adam", 1000, False), ("rmsprop", 1000, False), ("sgd", 1000, False), ("adam", 1000, True), ("adam", 1008, True)],
+)
+def test_memory_does_not_grow_with_the_runs_of_a_process(optimizer, width, batch_norm):
     """Weights and optimizer of a run that is over are freed with it; with Keras's own steps they are not."""
     images, labels = np.zeros((256, 28, 28, 1), np.uint8), np.zeros(256, np.int32)
     family, data = load("mlp"), Data(images, labels, images, labels, 10)
-    config = {**family.reference, "depth": 2, "width": 1000, "optimizer": optimizer, "epochs": 1}
+    config = {
+        **family.reference,
+        "depth": 2,
+        "width": width,
+        "batch_norm": batch_norm,
+        "optimizer": optimizer,
+        "epochs": 1,
+    }
 
     def resident_after(runs):
         for seed in range(runs):
