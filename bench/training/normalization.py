@@ -82,8 +82,8 @@ def _in_float32(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, A
 def _normalized(epsilon: float) -> Any:
     """A function of (images, scale, offset), all float32, that has a gradient of its own.
 
-    It is traced once and called from every graph: TensorFlow never forgets a gradient that is defined in a graph, nor
-    whatever that graph has captured, which would be a run's weights and the state of its optimizer.
+    It is traced once for each epsilon, and called from every graph: TensorFlow never forgets a gradient that is defined
+    in a graph, nor what that graph has captured, which would be a run's weights and the state of its optimizer.
     """
     vector = tf.TensorSpec((None,), tf.float32)
 

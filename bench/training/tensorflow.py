@@ -78,7 +78,7 @@ def _rate(recipe: Recipe, progress: Any) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _tensors(data: Data) -> tuple[Any, Any]:
-    """The training set as tensors, the same for every run: TensorFlow never frees what a traced graph has captured."""
+    """The training set as tensors, copied once for all runs of this process."""
     return tf.constant(data.x), tf.constant(data.y)
 
 
