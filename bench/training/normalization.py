@@ -7,7 +7,6 @@ passes.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -74,22 +73,7 @@ def _in_one(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, 
 
 def _in_float32(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """The same as `_in_one`, with a kernel for the gradient alone."""
-    y, mean, variance = _normalized(epsilon)(tf.cast(x, tf.float32), scale, offset)
-    return tf.cast(y, x.dtype), mean, variance
 
-
-@functools.cache
-def _normalized(epsilon: float) -> Any:
-    """A function of (images, scale, offset), all float32, that has a gradient of its own.
-
-    It is traced once for each epsilon, and called from every graph: TensorFlow never forgets a gradient that is defined
-    in a graph, nor what that graph has captured, which would be a run's weights and the state of its optimizer.
-    """
-    vector = tf.TensorSpec((None,), tf.float32)
-
-    @tf.function(  # type: ignore[untyped-decorator]
-        input_signature=[tf.TensorSpec((None,) * 4, tf.float32), vector, vector], autograph=False
-    )
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def normalized(x: Any, scale: Any, offset: Any) -> tuple[Any, Any]:
         mean, variance = tf.nn.moments(x, [0, 1, 2])
@@ -110,4 +94,5 @@ def _normalized(epsilon: float) -> Any:
 
         return (x * factor + (offset - mean * factor), mean, variance), gradient
 
-    return normalized
+    y, mean, variance = normalized(tf.cast(x, tf.float32), scale, offset)
+    return tf.cast(y, x.dtype), mean, variance

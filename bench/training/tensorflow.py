@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from bench.family import Family
 from bench.space import Value
+from bench.training.gradients import forgotten
 from bench.training.interface import Data, Recipe
 from bench.training.layers import quicker
 from bench.training.loop import CompiledTrainer, FitTrainer, Forward, built, scale_of, steps_itself
@@ -49,8 +50,13 @@ def make_trainer(
 def forward(model: Any, dtype: npt.DTypeLike) -> Forward:
     """A compiled forward pass over stored images of this dtype."""
     kind, compute = np.dtype(dtype), tf.as_dtype(model.compute_dtype)
+
+    @forgotten()
+    def logits_of(x: Any) -> Any:
+        return tf.cast(model(_scaled(x, compute), training=False), tf.float32)
+
     logits = tf.function(
-        lambda x: tf.cast(model(_scaled(x, compute), training=False), tf.float32),
+        logits_of,
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.as_dtype(kind))],
         autograph=False,
     )
@@ -103,6 +109,7 @@ class TensorFlowTrainer(CompiledTrainer):
     def _train(self, order: npt.NDArray[np.int32], first: int) -> float:
         return float(self._steps(order, first))
 
+    @forgotten()
     def _train_steps(self, order: Any, first: Any) -> Any:
         variables = self.model.trainable_variables
 

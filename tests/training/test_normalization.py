@@ -38,9 +38,7 @@ def traced(layer, x, above, with_kernels):
 
     y, gradients = run(tf.constant(x))
     found = [np.asarray(tf.cast(one, tf.float32)) for one in (y, *gradients, *model.non_trainable_variables)]
-    graph = run.get_concrete_function(tf.constant(x)).graph.as_graph_def()
-    called = [node for function in graph.library.function for node in function.node_def]
-    return found, {node.op for node in (*graph.node, *called)}
+    return found, {operation.type for operation in run.get_concrete_function(tf.constant(x)).graph.get_operations()}
 
 
 def both(options, shape, dtype="float32"):
