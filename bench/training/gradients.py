@@ -25,4 +25,4 @@ def forgotten() -> Iterator[None]:
     finally:
         for name in registered.keys() - before:
             if name.startswith(PREFIX):
-                del registered[name]
+                registered.pop(name, None)
