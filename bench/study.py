@@ -17,7 +17,7 @@ from bench.carried import pack
 from bench.data.sealed import Sealed
 from bench.engines import assembly
 from bench.engines.company import Alone, Company, Joined
-from bench.engines.local import Plan
+from bench.engines.plan import Plan
 from bench.errors import InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
 from bench.files import states_of

@@ -10,9 +10,10 @@ from bench.engines import hyperband, kerastuner
 from bench.engines.company import Company
 from bench.engines.hyperband import Hyperband
 from bench.engines.interface import Proposer, Stopper, perturbed
-from bench.engines.local import LocalDriver, Plan
+from bench.engines.local import LocalDriver
 from bench.engines.onepass import OnePass
 from bench.engines.oracle import OracleProposer
+from bench.engines.plan import Plan
 from bench.engines.proposer import ENOUGH, STARTUP, OptunaProposer
 from bench.engines.stopper import OptunaStopper
 from bench.engines.unseen import unseen

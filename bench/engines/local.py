@@ -5,67 +5,24 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from bench.carried import Carried
 from bench.engines.company import Alone, Company
 from bench.engines.interface import Continue, Exhausted, Proposer, Stopper, Verdict, seed_of
+from bench.engines.plan import Plan
+from bench.engines.running import Running
 from bench.errors import FrozenStudy, NoTrialSucceeded, SealError
-from bench.records import Event, Finished, Paused, Phases, Progressed, Reason, Reported, Shelved, Started, State, Trial
+from bench.records import Event, Finished, Paused, Progressed, Reported, Shelved, Started, Trial
 from bench.records import WorkerChanged as Changed
-from bench.space import Config, Value
-from bench.training.budget import losses_by_mark, rungs
+from bench.space import Config
+from bench.training.budget import rungs
 from bench.workers.messages import AtRung, Decide, Done, FromWorker, Job, Lost, Progress, Ready
 from bench.workers.pool import Pool
 
 ATTEMPTS = 2  # a crash is tried once more
 FUTILE = 5  # trials that fail in `build`, with nothing else before them, end a search
 GRACE_SECONDS = 10.0  # how long a worker may take to hear a stop; no graph call lasts more than 5 s
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a driver needs to know of a study.
-
-    Args:
-        target: finished trials to reach, those of earlier processes counted.
-        seconds: stop proposing and pause what runs after this long, or None.
-        trial_seconds: a trial that runs longer has failed, or None.
-        spent: seconds that earlier processes searched.
-        code: `Family.code` of the family, or None where changes of its file are not looked for.
-        longest: the most epochs that the space allows.
-        marks: nominal samples at which every trial is judged by its last weights; None for the rungs of
-            `bench.training.budget`, where it is judged by their mean.
-        states: folder for the states of paused trials; None where no stopper pauses any.
-    """
-
-    family: Carried
-    seed: int
-    precision: str
-    train_images: int
-    target: int
-    seconds: float | None = None
-    trial_seconds: float | None = None
-    spent: float = 0.0
-    longest: float = 1.0
-    marks: Sequence[int] | None = None
-    code: str | None = None
-    states: Path | None = None
-
-
-@dataclass
-class _Running:
-    number: int
-    params: Config
-    worker: int
-    attempts: int
-    seed: int
-    began: float  # as if it had never been paused
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    stopping: Reason | None = None
-    kill_at: float | None = None
-    before: Trial | None = None  # as it was when it was paused
 
 
 class LocalDriver:
@@ -89,7 +46,7 @@ class LocalDriver:
     ) -> None:
         self._plan, self._proposer, self._stopper = plan, proposer, stopper
         self._pool, self._emit, self._stop_asked = pool, emit, stop_asked
-        self._running: dict[int, _Running] = {}  # by worker
+        self._running: dict[int, Running] = {}  # by worker
         self._again: list[Trial] = []
         self._shelved: dict[int, Trial] = {}
         self._company = company
@@ -103,13 +60,13 @@ class LocalDriver:
     def run(self, stored: Sequence[Trial]) -> bool:
         """Reach the target; returns False when a stop or the time limit came first.
 
-        Raises:
-            FrozenStudy: the family's file changed meanwhile.
-        SealError: a trial tried to open what is sealed.
-        NoTrialSucceeded: the first FUTILE trials all failed by an error of the family's code.
-
         Args:
             stored: the study's trials so far, in order of number. Those still running are run again.
+
+        Raises:
+            FrozenStudy: the family's file changed meanwhile.
+            SealError: a trial tried to open what is sealed.
+            NoTrialSucceeded: the first FUTILE trials all failed by an error of the family's code.
         """
         company = self._company = self._company or Alone(stored)
         self._take_in(stored)
@@ -141,7 +98,13 @@ class LocalDriver:
             if trial.paused:
                 self._shelved[trial.number] = trial
             elif trial.attempts >= ATTEMPTS:
-                self._finish(_failed(trial, "killed", f"its process ended {trial.attempts} times"))
+                ended = f"its process ended {trial.attempts} times"
+                self._finish(
+                    Trial(
+                        trial.number, "failed", dict(trial.params), worker=trial.worker, reason="killed", detail=ended,
+                        seed=trial.seed, attempts=trial.attempts,
+                    )
+                )  # fmt: skip
             else:
                 self._again.append(trial)
 
@@ -210,7 +173,7 @@ class LocalDriver:
         before = self._shelved.pop(number, None)
         curve = [point for point in before.curve if point[0] <= before.samples] if before else []
         began = time.monotonic() - (before.seconds.total if before else 0.0)
-        self._running[worker] = _Running(number, params, worker, attempts, seed, began, curve, before=before)
+        self._running[worker] = Running(number, params, worker, attempts, seed, began, curve, before=before)
         self._announce(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
         marks = self._stopper.marks(number)
         if marks is None:
@@ -251,7 +214,7 @@ class LocalDriver:
         elif isinstance(message, Done):
             self._done(run, message)
 
-    def _keeps(self, run: _Running) -> bool:
+    def _keeps(self, run: Running) -> bool:
         """Whether the run still counts; one that another process took over is forgotten here."""
         assert self._company is not None
         if self._company.keeps(run.number):
@@ -263,7 +226,7 @@ class LocalDriver:
         self._judged.add((number, samples))
         return self._stopper.judge(number, samples, val_accuracy)
 
-    def _done(self, run: _Running, done: Done) -> None:
+    def _done(self, run: Running, done: Done) -> None:
         del self._running[run.worker]
         if done.verdict == "stopped":
             self._emit(Paused(run.number, run.worker))
@@ -281,34 +244,18 @@ class LocalDriver:
         else:
             self._finish(trial)
 
-    def _record(self, run: _Running, done: Done) -> Trial:
-        """The trial as it stands after a run of it, with what it had before it was paused."""
-        curve = list(run.curve)
-        if done.verdict == "complete" and done.val_accuracy is not None:
-            curve.append((round(float(run.params.get("epochs", 1)) * self._plan.train_images), done.val_accuracy))
-        state: State = "running" if done.verdict == "paused" or done.verdict == "stopped" else done.verdict
-        # What was run again from its start replaces what it had when it was paused.
-        before = run.before if done.since else None
-        known = tuple(part for part in before.losses if part[0] <= done.since) if before else ()
-        marks = [samples for samples, _ in curve if not known or samples > known[-1][0]]
-        return Trial(
-            run.number, state, run.params, done.val_accuracy, done.samples,
-            before.seconds + done.seconds if before else done.seconds, run.worker,
-            done.reason, done.detail, tuple(curve), done.parameters, run.seed, run.attempts,
-            confusion=done.confusion,
-            losses=(*known, *losses_by_mark(done.losses, marks, done.since)),
-        )  # fmt: skip
+    def _record(self, run: Running, done: Done) -> Trial:
+        return run.record(done, self._plan.train_images)
 
-    def _lost(self, run: _Running, lost: Lost) -> None:
+    def _lost(self, run: Running, lost: Lost) -> None:
         del self._running[run.worker]
         timed_out = run.stopping == "timed out"
-        trial = Trial(run.number, "running", run.params, worker=run.worker, seed=run.seed, attempts=run.attempts)
         if run.attempts < ATTEMPTS and not timed_out:
-            self._again.append(trial)
+            self._again.append(run.trial())
             if run.before is not None:
                 self._shelved[run.number] = run.before
         else:
-            self._finish(_failed(trial, "timed out" if timed_out else lost.reason, lost.detail, run))
+            self._finish(run.failed("timed out" if timed_out else lost.reason, lost.detail))
 
     def _finish(self, trial: Trial) -> None:
         trial = replace(trial, elapsed=round(self._plan.spent + time.monotonic() - self._began, 3))
@@ -367,12 +314,3 @@ class LocalDriver:
                 for worker in list(self._running):
                     self._pool.kill(worker)
                 deadline += GRACE_SECONDS
-
-
-def _failed(trial: Trial, reason: Reason, detail: str, run: _Running | None = None) -> Trial:
-    seconds = Phases(train=time.monotonic() - run.began) if run else Phases()
-    params: dict[str, Value] = dict(trial.params)
-    return Trial(
-        trial.number, "failed", params, None, run.curve[-1][0] if run and run.curve else 0, seconds, trial.worker,
-        reason, detail, tuple(run.curve) if run else (), None, trial.seed, trial.attempts,
-    )  # fmt: skip

@@ -17,8 +17,10 @@ from bench.engines import cluster
 from bench.engines.company import Alone, Company
 from bench.engines.failures import why
 from bench.engines.interface import Proposer, Verdict
-from bench.engines.local import GRACE_SECONDS, LocalDriver, Plan, _Running
+from bench.engines.local import GRACE_SECONDS, LocalDriver
+from bench.engines.plan import Plan
 from bench.engines.population import Lineage
+from bench.engines.running import Running
 from bench.errors import BenchError
 from bench.options import Resources
 from bench.records import Event, Paused, Started, Trial
@@ -57,8 +59,8 @@ class RayDriver(LocalDriver):
         super().__init__(plan, proposer, _Undecided(), pool, emit, stop_asked, company)
         self._pruner, self._space, self._resources, self._spared = pruner, space, resources, spared
         # By Tune's id of a trial:
-        self._runs: dict[str, _Running] = {}
-        self._paused: dict[str, _Running] = {}  # those of them that wait for a scheduler's decision, without a worker
+        self._runs: dict[str, Running] = {}
+        self._paused: dict[str, Running] = {}  # those of them that wait for a scheduler's decision, without a worker
         self._so_far: dict[str, Done] = {}  # the end of a trial, if the rung where it is now is where it is pruned
         self._silent: dict[str, float] = {}  # seconds without a word, as far as this process was there to listen
         self._listened = time.monotonic()
@@ -235,7 +237,7 @@ class RayDriver(LocalDriver):
                 self._begun_by(run.number)
                 self._hear(run.worker, lost)
 
-    def _released(self, trial: Any) -> tuple[_Running | None, Done | None]:
+    def _released(self, trial: Any) -> tuple[Running | None, Done | None]:
         """What there is of a trial that Tune is done with; one that was paused is back with a worker."""
         self._silent.pop(trial.trial_id, None)
         run = self._paused.pop(trial.trial_id, None)
@@ -263,7 +265,7 @@ class RayDriver(LocalDriver):
                         ray.kill(actor)
                         del self._silent[trial.trial_id]
 
-    def _lost(self, run: _Running, lost: Lost) -> None:
+    def _lost(self, run: Running, lost: Lost) -> None:
         run.before = None  # what Tune had saved of it is gone with Tune's own trial: it begins anew
         super()._lost(run, lost)
 
@@ -276,7 +278,7 @@ class RayDriver(LocalDriver):
         del self._running[run.worker]
         self._emit(Paused(run.number, run.worker))
 
-    def _resume(self, trial: Any, run: _Running) -> None:
+    def _resume(self, trial: Any, run: Running) -> None:
         """A trial goes on from its own state, or in population-based training from that of a better one."""
         at = trial.latest_checkpoint_result.metrics["samples"]
         part = self._so_far.pop(trial.trial_id, None)
@@ -290,7 +292,7 @@ class RayDriver(LocalDriver):
         target = round(float(run.params.get("epochs", 1)) * self._plan.train_images)
         self._emit(Started(run.number, run.params, run.worker, target, run.attempts, run.seed))
 
-    def _record(self, run: _Running, done: Done) -> Trial:
+    def _record(self, run: Running, done: Done) -> Trial:
         lineage = self._lineages.get(run.number)
         return super()._record(run, lineage.told(done) if lineage else done)
 

@@ -7,7 +7,7 @@ import pytest
 from bench.engines import assembly
 from bench.engines.company import Alone, Joined
 from bench.engines.interface import Exhausted
-from bench.engines.local import Plan
+from bench.engines.plan import Plan
 from bench.errors import StudyLocked
 from bench.family import load
 from bench.options import ENGINES, Resources

@@ -12,7 +12,8 @@ from bench.engines import hyperband
 from bench.engines.company import Alone
 from bench.engines.hyperband import Hyperband
 from bench.engines.interface import Continue, Exhausted
-from bench.engines.local import LocalDriver, Plan
+from bench.engines.local import LocalDriver
+from bench.engines.plan import Plan
 from bench.errors import UsageError
 from bench.records import Finished, Phases, Trial
 from bench.space import Choice, Float, Int, SearchSpace, When

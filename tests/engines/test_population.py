@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.engines.local import Plan
+from bench.engines.plan import Plan
 from bench.engines.population import COPIED, Lineage
 from bench.engines.ray_driver import RayDriver
 from bench.engines.schedulers import FACTORS

@@ -15,7 +15,7 @@ import pytest
 from bench import cli
 from bench.commands.running import asked
 from bench.engines.company import Alone
-from bench.engines.local import Plan
+from bench.engines.plan import Plan
 from bench.engines.ray_driver import RayDriver
 from bench.errors import BenchError, SealError, StudyLocked
 from bench.options import ENGINES, Resources

@@ -10,7 +10,8 @@ import time
 import psutil
 import pytest
 
-from bench.engines.local import LocalDriver, Plan
+from bench.engines.local import LocalDriver
+from bench.engines.plan import Plan
 from bench.errors import SealError
 from bench.records import Finished, Paused, Reported, Started, WorkerChanged
 from bench.workers.messages import Done, Job, Size, Sized

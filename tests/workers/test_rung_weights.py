@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench.engines.local import LocalDriver, Plan
+from bench.engines.local import LocalDriver
+from bench.engines.plan import Plan
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
 from bench.family import load
