@@ -33,6 +33,7 @@ GRID_POINTS = 4  # values that a grid takes of a continuous range
 # takes one or two for good, and all that it proposes then has their categories.
 STARTUP = 20
 ENOUGH = 10  # trials that were judged alike, before they are compared; the start where each is trained to its end
+FEW = 3  # complete trials that are compared for the one or two parameters that no rung sees
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     # group=True models the parameters that are active together jointly, which a conditional space needs.
@@ -55,8 +56,8 @@ class OptunaProposer:
 
     TPE starts from a Latin hypercube. It hears of every trial what can be compared: the value at the highest rung that
     at least ENOUGH trials have reached, as BOHB does (Falkner et al. 2018). Told more, it would take whatever came far
-    while there was little competition for the best, whatever its value. In what it proposes, parameters that change
-    nothing before that rung are drawn at random.
+    while there was little competition for the best, whatever its value. Parameters that change nothing before that rung
+    are proposed by a TPE of their own, which hears complete trials alone.
 
     Args:
         space: what is searched.
@@ -113,16 +114,27 @@ class OptunaProposer:
     def _sampled(self, number: int) -> Config:
         self._study.sampler = SAMPLERS[self._sampler](seed_of(self._seed, number, "sampler"))
         trial = self._study.ask()
-        told, chance = suggested(trial), random.Random(seed_of(self._seed, number, "unseen"))
+        told = suggested(trial)
+        at_the_end = self._of_the_hidden(number) if self._hidden else told
 
         def value(name: str, domain: Domain) -> Value:
-            return told(name, domain) if name in self._learned.domains else domain.at(chance.random())
+            return (told if name in self._learned.domains else at_the_end)(name, domain)
 
         config = self._space.walk(value)
         if self._sampler == "brute-force" and config in self._asked.values():
             raise Exhausted
         self._asked[number] = config
         return dict(config)
+
+    def _of_the_hidden(self, number: int) -> Callable[[str, Domain], Value]:
+        """Values of the parameters that no rung sees. Made anew at each ask, of few trials: ENOUGH of them show all."""
+        seed = seed_of(self._seed, number, "unseen")
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=FEW, multivariate=False)
+        study, space = optuna.create_study(direction="maximize", sampler=sampler), SearchSpace(self._hidden)
+        for _, trial in sorted(self._told.items()):
+            if trial.state == "complete":
+                study.add_trial(row(space, trial.params, TrialState.COMPLETE, trial.val_accuracy))
+        return suggested(study.ask())
 
     def _grid_point(self, index: int) -> Config:
         points = _grid(self._space)
@@ -168,6 +180,7 @@ class OptunaProposer:
         seen = {name: domain for name, domain in domains.items() if name not in hidden}
         searched = any(not isinstance(domain, Fixed) for domain in seen.values())
         self._learned = SearchSpace(seen) if searched else self._space
+        self._hidden = {name: one for name, one in domains.items() if name not in self._learned.domains}
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(storage=self._storage, direction="maximize")
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
