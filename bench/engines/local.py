@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.engines.company import Alone, Company
 from bench.engines.interface import Continue, Exhausted, Proposer, Stopper, Verdict, seed_of
 from bench.engines.plan import Plan
-from bench.engines.running import Running
+from bench.engines.running import Running, given_up
 from bench.errors import FrozenStudy, NoTrialSucceeded, SealError
 from bench.records import Event, Finished, Paused, Progressed, Reported, Shelved, Started, Trial
 from bench.records import WorkerChanged as Changed
@@ -98,13 +98,7 @@ class LocalDriver:
             if trial.paused:
                 self._shelved[trial.number] = trial
             elif trial.attempts >= ATTEMPTS:
-                ended = f"its process ended {trial.attempts} times"
-                self._finish(
-                    Trial(
-                        trial.number, "failed", dict(trial.params), worker=trial.worker, reason="killed", detail=ended,
-                        seed=trial.seed, attempts=trial.attempts,
-                    )
-                )  # fmt: skip
+                self._finish(given_up(trial, "killed", f"its process ended {trial.attempts} times"))
             else:
                 self._again.append(trial)
 

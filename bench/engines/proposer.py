@@ -33,7 +33,9 @@ GRID_POINTS = 4  # values that a grid takes of a continuous range
 # takes one or two for good, and all that it proposes then has their categories.
 STARTUP = 20
 ENOUGH = 10  # trials that were judged alike, before they are compared; the start where each is trained to its end
-FEW = 3  # complete trials that are compared for the one or two parameters that no rung sees
+# Complete trials that are compared for the one or two parameters that no rung sees. Of so few TPE takes one for good,
+# and what that one has by chance is followed for a while; ENOUGH of them are compared by all parameters.
+FEW = 3
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     # group=True models the parameters that are active together jointly, which a conditional space needs.
@@ -114,11 +116,11 @@ class OptunaProposer:
     def _sampled(self, number: int) -> Config:
         self._study.sampler = SAMPLERS[self._sampler](seed_of(self._seed, number, "sampler"))
         trial = self._study.ask()
-        told = suggested(trial)
-        at_the_end = self._of_the_hidden(number) if self._hidden else told
+        from_rungs = suggested(trial)
+        from_ends = self._from_ends(number) if self._hidden else from_rungs
 
         def value(name: str, domain: Domain) -> Value:
-            return (told if name in self._learned.domains else at_the_end)(name, domain)
+            return (from_ends if name in self._hidden else from_rungs)(name, domain)
 
         config = self._space.walk(value)
         if self._sampler == "brute-force" and config in self._asked.values():
@@ -126,13 +128,17 @@ class OptunaProposer:
         self._asked[number] = config
         return dict(config)
 
-    def _of_the_hidden(self, number: int) -> Callable[[str, Domain], Value]:
-        """Values of the parameters that no rung sees. Made anew at each ask, of few trials: ENOUGH of them show all."""
+    def _from_ends(self, number: int) -> Callable[[str, Domain], Value]:
+        """Values of the parameters that no rung sees, by the ends of complete trials.
+
+        The study is made anew at each ask, so that it is in order of number; it never holds ENOUGH trials, for then
+        ends are what is compared, and nothing is hidden. One parameter at a time: jointly, so few teach less.
+        """
         seed = seed_of(self._seed, number, "unseen")
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=FEW, multivariate=False)
         study, space = optuna.create_study(direction="maximize", sampler=sampler), SearchSpace(self._hidden)
         for _, trial in sorted(self._told.items()):
-            if trial.state == "complete":
+            if trial.state == "complete" and trial.val_accuracy is not None:
                 study.add_trial(row(space, trial.params, TrialState.COMPLETE, trial.val_accuracy))
         return suggested(study.ask())
 
@@ -180,7 +186,11 @@ class OptunaProposer:
         seen = {name: domain for name, domain in domains.items() if name not in hidden}
         searched = any(not isinstance(domain, Fixed) for domain in seen.values())
         self._learned = SearchSpace(seen) if searched else self._space
-        self._hidden = {name: one for name, one in domains.items() if name not in self._learned.domains}
+        self._hidden = {
+            name: one
+            for name, one in domains.items()
+            if name not in self._learned.domains and not isinstance(one, Fixed)
+        }
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(storage=self._storage, direction="maximize")
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)

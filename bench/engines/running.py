@@ -35,9 +35,7 @@ class Running:
 
     def trial(self) -> Trial:
         """The trial without what this run of it found."""
-        return Trial(
-            self.number, "running", self.params, worker=self.worker, seed=self.seed, attempts=self.attempts
-        )  # fmt: skip
+        return Trial(self.number, "running", self.params, worker=self.worker, seed=self.seed, attempts=self.attempts)
 
     def record(self, done: Done, train_images: int) -> Trial:
         """The trial as it stands after this run of it, with what it had before it was paused."""
@@ -64,3 +62,11 @@ class Running:
             Phases(train=time.monotonic() - self.began), self.worker, reason, detail, tuple(self.curve), None,
             self.seed, self.attempts,
         )  # fmt: skip
+
+
+def given_up(trial: Trial, reason: Reason, detail: str) -> Trial:
+    """A trial whose runs all ended with their process, so that nothing of them is known."""
+    return Trial(
+        trial.number, "failed", dict(trial.params), worker=trial.worker, reason=reason, detail=detail, seed=trial.seed,
+        attempts=trial.attempts,
+    )  # fmt: skip

@@ -245,7 +245,7 @@ def test_ctrl_c_saves_raises_interrupted_and_puts_the_handlers_back(tmp_path):
         [sys.executable, "-u", "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment,
     )  # fmt: skip
-    told = 0  # two train at a time, so the third to end need not be trial 2
+    told = 0  # several may train at a time, so that the third to end need not be trial 2
     for line in process.stderr:
         told += bool(re.match(r"trial \d+ (complete|pruned)", line))
         if told == 3:
