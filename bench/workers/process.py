@@ -68,7 +68,6 @@ class Worker:
         from bench.data.sealed import Sealed
 
         self._arrays = open_arrays(Sealed.load(setup.folder))
-        gc.freeze()  # the framework's objects stay; without them a collection after a run takes no time
         self.send(Ready(device, time.perf_counter() - began, rss()))
 
     def send(self, message: FromWorker) -> None:
