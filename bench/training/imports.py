@@ -21,7 +21,7 @@ def not_needed() -> list[str]:
 def only_what_is_needed() -> Iterator[None]:
     """Hide from an import of Keras the packages that cost it a second and 100 MB each, and that it does without.
 
-    Nor is garbage looked for meanwhile, which would take a fifth of the time, or afterwards among what is there by then:
+    Nor is garbage looked for meanwhile, which would take a fifth of the time, nor later among what is there by then:
     the framework's objects stay, and without them a collection takes no time.
     """
     collects = gc.isenabled()
