@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,21 +18,12 @@ def not_needed() -> list[str]:
 
 @contextmanager
 def only_what_is_needed() -> Iterator[None]:
-    """Hide from an import of Keras the packages that cost it a second and 100 MB each, and that it does without.
-
-    Nor is garbage looked for meanwhile, which would take a fifth of the time, nor later among what is there by then:
-    the framework's objects stay, and without them a collection takes no time.
-    """
-    collects = gc.isenabled()
-    gc.disable()
+    """Hide from an import of Keras the packages that cost it a second and 100 MB each, and that it does without."""
     hidden = [name for name in not_needed() if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
     finally:
-        gc.freeze()
-        if collects:
-            gc.enable()
         for name in hidden:
             del sys.modules[name]

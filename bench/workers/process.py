@@ -61,6 +61,7 @@ class Worker:
         self._idle: tuple[Carried, float] | None = None  # after a run of this family, since then
         began = time.perf_counter()
         threading.Thread(target=self._listen, daemon=True).start()
+        gc.disable()  # looking for garbage among what is imported would take a fifth of the time
         device = _start_framework(setup)
         # After the framework, whose thousands of files need no watching, and before any family's code.
         guard.forbid(setup.forbidden)
@@ -68,6 +69,8 @@ class Worker:
         from bench.data.sealed import Sealed
 
         self._arrays = open_arrays(Sealed.load(setup.folder))
+        gc.freeze()  # the framework's objects stay; without them a collection after a run takes no time
+        gc.enable()
         self.send(Ready(device, time.perf_counter() - began, rss()))
 
     def send(self, message: FromWorker) -> None:

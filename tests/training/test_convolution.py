@@ -10,7 +10,10 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from bench.training.layers import quicker  # noqa: E402  after what it needs is there
+from bench.family import load  # noqa: E402  after what it needs is there
+from bench.training.interface import Data  # noqa: E402
+from bench.training.layers import quicker  # noqa: E402
+from bench.training.tensorflow import make_trainer  # noqa: E402
 
 ROUTINE = "Conv2DBackpropFilter"
 
@@ -43,10 +46,20 @@ def traced(options, shape, dtype, with_kernels):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("padding", ["valid", "same"])
-@pytest.mark.parametrize("size", [2, 3, (1, 4), (5, 2)])
-def test_small_images_have_the_layer_s_outputs_and_gradients(size, padding, dtype):
-    options = {"filters": 7, "kernel_size": size, "padding": padding}
-    (ours, quick), (theirs, stock) = (traced(options, (6, 5, 4, 3), dtype, k) for k in (True, False))
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [(2, (6, 5, 4, 3)), (3, (6, 5, 4, 3)), ((1, 4), (6, 5, 4, 3)), ((5, 2), (6, 5, 5, 3)), (3, (1, 5, 5, 1))],
+)
+def test_small_images_have_the_layer_s_outputs_and_gradients(size, shape, padding, dtype):
+    held_to_the_layer({"filters": 7, "kernel_size": size, "padding": padding}, shape, dtype)
+
+
+def test_a_kernel_may_be_larger_than_the_images():
+    held_to_the_layer({"filters": 7, "kernel_size": (6, 3), "padding": "same"}, (6, 2, 2, 3), "float32")
+
+
+def held_to_the_layer(options, shape, dtype):
+    (ours, quick), (theirs, stock) = (traced(options, shape, dtype, k) for k in (True, False))
     assert ROUTINE in stock and ROUTINE not in quick
     for mine, other in zip(ours, theirs, strict=True):
         near = 2e-2 if dtype == "bfloat16" else 1e-5
@@ -60,7 +73,7 @@ def test_small_images_have_the_layer_s_outputs_and_gradients(size, padding, dtyp
         ({"strides": 2}, (6, 5, 5, 4)),
         ({"dilation_rate": 2}, (6, 5, 5, 4)),
         ({"kernel_size": 1}, (6, 5, 5, 4)),
-        ({}, (6, 8, 8, 4)),  # six by six are not small
+        ({}, (6, 4, 15, 4)),  # two by thirteen are not small
     ],
 )
 def test_other_convolutions_are_left_to_the_layer(options, shape):
@@ -71,16 +84,36 @@ def test_other_convolutions_are_left_to_the_layer(options, shape):
         np.testing.assert_array_equal(mine, other)
 
 
-def test_a_class_and_an_operation_of_a_family_s_own_are_kept():
+def test_groups_and_what_is_of_a_family_s_own_are_kept():
     class Own(keras.layers.Conv2D):
         pass
 
-    model = keras.Sequential([keras.Input((5, 5, 2)), Own(3, 3), keras.layers.Conv2D(3, 3)])
-    first, second = model.layers
+    grouped = keras.layers.Conv2D(4, 2, groups=2)
+    model = keras.Sequential([keras.Input((6, 6, 2)), grouped, Own(3, 3), keras.layers.Conv2D(3, 3)])
+    _, first, second = model.layers
     theirs = second.convolution_op = lambda inputs, kernel: keras.ops.conv(inputs, kernel)
     with quicker(model):
-        assert "convolution_op" not in vars(first) and second.convolution_op is theirs
+        assert not any("convolution_op" in vars(layer) for layer in (grouped, first))
+        assert second.convolution_op is theirs
     assert second.convolution_op is theirs
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_loop_trains_its_small_images_so(precision):
+    generator = np.random.default_rng(0)
+    x, y = generator.integers(0, 256, (64, 15, 15, 1)).astype(np.uint8), generator.integers(0, 10, 64).astype(np.int32)
+    family = load("cnn")
+    config = {**family.reference, "filters": 4, "deep_filters": 8, "dense": 8, "batch_size": 16, "epochs": 2}
+    run = make_trainer(family, config, Data(x, y, x, y, 10), 1, precision)
+    before = [np.asarray(weight) for weight in run.model.trainable_variables]
+    run.advance(128, lambda samples, loss: None)
+    assert all(
+        (now != then).any() for now, then in zip(map(np.asarray, run.model.trainable_variables), before, strict=True)
+    )
+    # Outputs of 13 by 13, 4 by 4 and 2 by 2.
+    graph = run._steps.get_concrete_function().graph.as_graph_def()
+    nodes = [node.op for function in graph.library.function for node in function.node_def]
+    assert nodes.count("Conv2D") >= 5 and nodes.count(ROUTINE) == 1
 
 
 def test_the_layer_has_its_own_operation_again():

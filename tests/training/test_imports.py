@@ -1,12 +1,7 @@
 """Installing something for other purposes does not slow the workers and the exam down."""
 
-import gc
 import subprocess
 import sys
-
-import pytest
-
-from bench.training.imports import only_what_is_needed
 
 CODE = """
 import sys
@@ -23,18 +18,3 @@ def test_keras_comes_without_what_it_does_not_need_and_a_family_can_still_import
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout == "[]\n"
-
-
-def test_garbage_is_not_looked_for_meanwhile_and_is_afterwards_whatever_happens():
-    assert gc.isenabled()
-    with pytest.raises(ImportError), only_what_is_needed():
-        assert not gc.isenabled()
-        raise ImportError
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        with only_what_is_needed():
-            pass
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
