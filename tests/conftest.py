@@ -46,6 +46,7 @@ def update_golden():
 
 
 FAULTY = '''"""A family whose build does what its parameter says."""
+import gc
 import os
 import signal
 import subprocess
@@ -71,6 +72,8 @@ def build(config, image_shape, classes):
         raise MemoryError("no more of it")
     if fault == "raise":
         raise RuntimeError("a bug in build")
+    if fault == "tell":
+        raise RuntimeError(f"garbage is collected: {gc.isenabled()}, but of {gc.get_freeze_count()} objects")
     if fault == "spawn":
         subprocess.Popen(["sleep", "3599"])
     if fault == "hang":

@@ -1,6 +1,7 @@
 """Faults of real worker processes become records with a reason, and the search goes on."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -76,6 +77,11 @@ def test_every_fault_has_its_reason_and_the_search_goes_on(digits, faulty, tmp_p
     for trial in trials.values():
         judged = sum(images for _, _, images in trial.confusion or ())
         assert judged == (digits.n_validation if trial.state == "complete" else 0)
+
+
+def test_a_family_s_garbage_is_collected_and_the_framework_left_alone(digits, faulty, tmp_path):
+    trials, _ = drive(digits, faulty, tmp_path, "tell")
+    assert re.search("garbage is collected: True, but of [0-9]{6,} objects", trials[0].detail)
 
 
 def test_a_crash_is_tried_once_more(digits, faulty, tmp_path, monkeypatch):
