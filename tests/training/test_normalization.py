@@ -51,7 +51,7 @@ def both(options, shape, dtype="float32"):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("shape", [(8, 5, 5, 16), (8, 6, 5, 24), (8, 5, 5, 3), (32, 16), (32, 10), (32, 1)])
+@pytest.mark.parametrize("shape", [(8, 5, 5, 16), (8, 6, 5, 24), (8, 5, 5, 3), (8, 2, 2, 1), (32, 16), (32, 64)])
 @pytest.mark.parametrize("options", [{}, {"scale": False, "center": False}, {"axis": "last", "epsilon": 1e-5}])
 def test_the_kernels_compute_what_the_layer_does(options, shape, dtype):
     options = {**options, **({"axis": len(shape) - 1} if "axis" in options else {})}
@@ -60,6 +60,14 @@ def test_the_kernels_compute_what_the_layer_does(options, shape, dtype):
     for mine, other in zip(ours, theirs, strict=True):
         near = 2e-2 if dtype == "bfloat16" else 2e-5
         np.testing.assert_allclose(mine, other, rtol=near, atol=near * max(1.0, np.abs(other).max()))
+
+
+@pytest.mark.parametrize("units", [1, 10])
+def test_rows_of_other_numbers_of_units_are_left_to_the_layer(units):
+    (ours, kernels), (theirs, _) = both({}, (32, units))
+    assert not any(KERNEL in name for name in kernels)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 @pytest.mark.parametrize("trainable", [True, False])
