@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-SMALL = 25  # positions of an output image; with more, the routine is as quick in float32, with 81 in bfloat16
+SMALL = 25  # positions of an output image, up to which that is quicker; of more, it depends on channels and dtype
 
 
 def replacement(layer: Any) -> Callable[..., Any] | None:
