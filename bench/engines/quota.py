@@ -1,4 +1,4 @@
-"""How many trials may pass the first rung of asynchronous successive halving, beside what the rung itself decides."""
+"""How many trials may pass a rung of asynchronous successive halving, beside what the rung itself decides."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from itertools import islice
 
 from bench.training.budget import REDUCTION
 
-WINDOW = 3 * REDUCTION  # trials that the quota looks back on
+WINDOW = 3 * REDUCTION  # trials that a quota looks back on
 
 
 class Quota:
-    """Of the latest WINDOW trials at the first rung no more than one in REDUCTION goes on, but for one better than all
+    """Of the latest WINDOW trials at a rung no more than one in REDUCTION goes on, but for one better than all
     before. Asked asynchronously, successive halving lets most trials through while a sampler improves.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -105,7 +106,7 @@ class _None(_Unjudged, FIFOScheduler):  # type: ignore[misc]  # Ray carries no t
 
 
 class _LikeOurs(AsyncHyperBandScheduler):  # type: ignore[misc]
-    """Tune's ASHA with the local engine's rule and quota, so that both engines stop alike.
+    """Tune's ASHA with the local engine's rule and quotas, so that both engines stop alike.
 
     Of n trials at a rung, the one that is judged among them, the best n / REDUCTION go on, rounded down, but always the
     best one. Tune takes a percentile of those before it, which lets more through while they are few.
@@ -113,15 +114,13 @@ class _LikeOurs(AsyncHyperBandScheduler):  # type: ignore[misc]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._quota = Quota()
+        self._quotas: defaultdict[float, Quota] = defaultdict(Quota)  # by rung
         for bracket in self._brackets:
             bracket.cutoff = _least_that_goes_on
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         decision = str(super().on_trial_result(tune_controller, trial, result))
-        if result[TIME] != 1:  # the first rung
-            return decision
-        stops = self._quota.stops(trial.config["number"], result[VALUE], decision == TrialScheduler.STOP)
+        stops = self._quotas[result[TIME]].stops(trial.config["number"], result[VALUE], decision == TrialScheduler.STOP)
         return str(TrialScheduler.STOP) if stops else decision
 
 

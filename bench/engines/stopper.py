@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import optuna
@@ -32,7 +33,7 @@ PRUNERS: dict[str, Callable[[int, int], optuna.pruners.BasePruner]] = {
 class OptunaStopper:
     """Judges trials at rungs, on a study of its own that holds their curves and nothing else.
 
-    With `asha` a quota holds at the first rung.
+    With `asha` each rung has a quota.
 
     Args:
         pruner: a name in PRUNERS.
@@ -55,8 +56,7 @@ class OptunaStopper:
         )
         self._trials: list[optuna.Trial] = []
         self._heard: set[tuple[int, int]] = set()
-        self._quota_at = first_rung if pruner == "asha" else None
-        self._quota = Quota()
+        self._quotas: defaultdict[int, Quota] | None = defaultdict(Quota) if pruner == "asha" else None  # by rung
 
     def marks(self, number: int) -> None:
         return None
@@ -73,8 +73,8 @@ class OptunaStopper:
             self._heard.add((number, samples))
             trial.report(val_accuracy, samples)
         stop = trial.should_prune()
-        if samples == self._quota_at:
-            stop = self._quota.stops(number, val_accuracy, stop)
+        if self._quotas is not None:
+            stop = self._quotas[samples].stops(number, val_accuracy, stop)
         return stop and number != self._spared
 
     def tell(self, trial: Trial) -> None:

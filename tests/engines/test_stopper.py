@@ -54,17 +54,18 @@ def test_successive_halving_keeps_the_best_third_at_a_rung():
     assert kept == [0.8, 0.7, 0.75, 0.72]
 
 
-def test_at_the_first_rung_a_third_of_the_latest_goes_on_and_whoever_is_better_than_all_before():
+@pytest.mark.parametrize("rung", [1000, 3000, 9000])
+def test_at_a_rung_a_third_of_the_latest_goes_on_and_whoever_is_better_than_all_before(rung):
     judge = stopper()
-    rising = [judge.prune(number, 1000, 0.1 + number / 100) for number in range(12)]
+    for number in range(14):
+        for lower in (1000, 3000):
+            if lower < rung:
+                assert judge.prune(number, lower, 0.1 + number / 100) is False
+    rising = [judge.prune(number, rung, 0.1 + number / 100) for number in range(12)]
     assert rising == [False] * 12
     # Each of these is among the best third of all, but nine of the latest nine have gone on.
-    assert judge.prune(12, 1000, 0.205) is True
-    assert judge.prune(13, 1000, 0.3) is False
-    later = stopper()
-    for number in range(12):
-        later.prune(number, 9000, 0.1 + number / 100)
-    assert later.prune(12, 9000, 0.205) is False
+    assert judge.prune(12, rung, 0.205) is True
+    assert judge.prune(13, rung, 0.3) is False
 
 
 def test_trials_may_report_in_any_order_and_twice():
