@@ -115,13 +115,16 @@ class _LikeOurs(AsyncHyperBandScheduler):  # type: ignore[misc]
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._quotas: defaultdict[float, Quota] = defaultdict(Quota)  # by rung
+        self._stops: dict[tuple[int, float], bool] = {}  # what is said once holds for a trial that is run again, too
         for bracket in self._brackets:
             bracket.cutoff = _least_that_goes_on
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decision = str(super().on_trial_result(tune_controller, trial, result))
-        stops = self._quotas[result[TIME]].stops(trial.config["number"], result[VALUE], decision == TrialScheduler.STOP)
-        return str(TrialScheduler.STOP) if stops else decision
+        number, rung, value = trial.config["number"], result[TIME], result[VALUE]
+        if (number, rung) not in self._stops:
+            decision = super().on_trial_result(tune_controller, trial, result)
+            self._stops[number, rung] = self._quotas[rung].stops(value, decision == TrialScheduler.STOP)
+        return str(TrialScheduler.STOP if self._stops[number, rung] else TrialScheduler.CONTINUE)
 
 
 def _least_that_goes_on(before: Mapping[str, float]) -> float | None:

@@ -55,7 +55,7 @@ class OptunaStopper:
             pruner=PRUNERS[pruner](first_rung, last_rung),
         )
         self._trials: list[optuna.Trial] = []
-        self._heard: set[tuple[int, int]] = set()
+        self._verdicts: dict[tuple[int, int], bool] = {}  # what is said once holds for a trial that is run again, too
         self._quotas: defaultdict[int, Quota] | None = defaultdict(Quota) if pruner == "asha" else None  # by rung
 
     def marks(self, number: int) -> None:
@@ -68,14 +68,14 @@ class OptunaStopper:
         return ()
 
     def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
-        trial = self._trial(number)
-        if (number, samples) not in self._heard:  # a trial that is run again passes its rungs again
-            self._heard.add((number, samples))
+        if (number, samples) not in self._verdicts:
+            trial = self._trial(number)
             trial.report(val_accuracy, samples)
-        stop = trial.should_prune()
-        if self._quotas is not None:
-            stop = self._quotas[samples].stops(number, val_accuracy, stop)
-        return stop and number != self._spared
+            stop = trial.should_prune()
+            if self._quotas is not None:
+                stop = self._quotas[samples].stops(val_accuracy, stop)
+            self._verdicts[number, samples] = stop and number != self._spared
+        return self._verdicts[number, samples]
 
     def tell(self, trial: Trial) -> None:
         self._trial(trial.number)

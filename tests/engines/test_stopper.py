@@ -77,6 +77,13 @@ def test_trials_may_report_in_any_order_and_twice():
     judge.tell(Trial(1, "failed", {}))
 
 
+def test_what_is_said_once_holds_for_a_trial_that_is_run_again():
+    judge = stopper()
+    first = [judge.prune(number, 1000, value) for number, value in enumerate((0.5, 0.4, *(0.6, 0.7, 0.8, 0.9)))]
+    assert first == [False, True, False, False, False, False]
+    assert [judge.prune(0, 1000, 0.5), judge.prune(1, 1000, 0.99)] == [False, True]
+
+
 def test_hyperband_judges_the_same_trials_alike_every_time():
     first, again = (
         [judge.prune(n, 1000, 0.9 - 0.01 * n) for n in range(20)]
