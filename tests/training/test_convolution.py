@@ -14,34 +14,20 @@ from bench.family import load  # noqa: E402  after what it needs is there
 from bench.training.interface import Data  # noqa: E402
 from bench.training.layers import quicker  # noqa: E402
 from bench.training.tensorflow import make_trainer  # noqa: E402
+from tests.layer_traces import traced  # noqa: E402
 
 ROUTINE = "Conv2DBackpropFilter"
 
 
-def traced(options, shape, dtype, with_kernels):
-    """(outputs, gradients of inputs and weights), and the names of the operations."""
+def of_layer(options, shape, dtype, with_kernels):
+    """What `traced` returns of a layer with these options."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=shape).astype(np.float32)
     keras.utils.set_random_seed(3)
     layer = keras.layers.Conv2D(**options, dtype="mixed_bfloat16" if dtype == "bfloat16" else "float32")
     model = keras.Sequential([keras.Input(shape[1:], batch_size=shape[0]), layer])
     above = generator.normal(size=model.output_shape).astype(np.float32)
-
-    @tf.function(autograph=False)
-    def run(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            if with_kernels:
-                with quicker(model):
-                    y = model(x, training=True)
-            else:
-                y = model(x, training=True)
-            total = tf.reduce_sum(tf.cast(y, tf.float32) * above)
-        return y, tape.gradient(total, [x, *model.trainable_variables])
-
-    y, gradients = run(tf.constant(x))
-    names = {operation.type for operation in run.get_concrete_function(tf.constant(x)).graph.get_operations()}
-    return [np.asarray(tf.cast(one, tf.float32)) for one in (y, *gradients)], names
+    return traced(model, x, above, with_kernels)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -59,7 +45,7 @@ def test_a_kernel_may_be_larger_than_the_images():
 
 
 def held_to_the_layer(options, shape, dtype):
-    (ours, quick), (theirs, stock) = (traced(options, shape, dtype, k) for k in (True, False))
+    (ours, quick), (theirs, stock) = (of_layer(options, shape, dtype, k) for k in (True, False))
     assert ROUTINE in stock and ROUTINE not in quick
     for mine, other in zip(ours, theirs, strict=True):
         near = 2e-2 if dtype == "bfloat16" else 1e-5
@@ -78,7 +64,7 @@ def held_to_the_layer(options, shape, dtype):
 )
 def test_other_convolutions_are_left_to_the_layer(options, shape):
     options = {"filters": 7, "kernel_size": 3, **options}
-    (ours, quick), (theirs, _) = (traced(options, shape, "float32", k) for k in (True, False))
+    (ours, quick), (theirs, _) = (of_layer(options, shape, "float32", k) for k in (True, False))
     assert ROUTINE in quick
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(mine, other)

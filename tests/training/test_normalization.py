@@ -15,30 +15,17 @@ from bench.space import Int, SearchSpace  # noqa: E402
 from bench.training.interface import Data, Diverged  # noqa: E402
 from bench.training.layers import quicker  # noqa: E402
 from bench.training.tensorflow import make_trainer  # noqa: E402
+from tests.layer_traces import traced  # noqa: E402
 
 KERNEL = "FusedBatchNorm"
 
 
-def traced(layer, x, above, with_kernels):
+def of_layer(layer, x, above, with_kernels):
     """(outputs, gradients of inputs and weights, moving statistics), and the names of the operations."""
     model = keras.Sequential([keras.Input(x.shape[1:]), layer])
     layer.set_weights([w + np.linspace(0.1, 0.5, w.size).astype(w.dtype) for w in layer.get_weights()])
-
-    @tf.function(autograph=False)
-    def run(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            if with_kernels:
-                with quicker(model):
-                    y = model(x, training=True)
-            else:
-                y = model(x, training=True)
-            total = tf.reduce_sum(tf.cast(y, tf.float32) * above)
-        return y, tape.gradient(total, [x, *model.trainable_variables])
-
-    y, gradients = run(tf.constant(x))
-    found = [np.asarray(tf.cast(one, tf.float32)) for one in (y, *gradients, *model.non_trainable_variables)]
-    return found, {operation.type for operation in run.get_concrete_function(tf.constant(x)).graph.get_operations()}
+    found, names = traced(model, x, above, with_kernels)
+    return [*found, *map(np.asarray, model.non_trainable_variables)], names
 
 
 def both(options, shape, dtype="float32"):
@@ -47,7 +34,7 @@ def both(options, shape, dtype="float32"):
     above = generator.normal(size=shape).astype(np.float32)
     policy = "mixed_bfloat16" if dtype == "bfloat16" else "float32"
     layers = [keras.layers.BatchNormalization(dtype=policy, momentum=0.9, **options) for _ in range(2)]
-    return [traced(layer, x, above, k == 0) for k, layer in enumerate(layers)]
+    return [of_layer(layer, x, above, k == 0) for k, layer in enumerate(layers)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -77,7 +64,7 @@ def test_a_layer_that_normalises_otherwise_is_left_alone(trainable):
 
     layer = Own() if trainable else keras.layers.BatchNormalization(trainable=False)
     x = np.random.default_rng(1).normal(size=(8, 4, 4, 16)).astype(np.float32)
-    _, kernels = traced(layer, x, np.ones_like(x), with_kernels=True)
+    _, kernels = of_layer(layer, x, np.ones_like(x), with_kernels=True)
     assert not any(KERNEL in name for name in kernels)
     if trainable:
         (_, over_rows), _ = both({"axis": 1}, (8, 4, 4, 16))
@@ -94,7 +81,9 @@ def test_a_layer_that_normalises_otherwise_is_left_alone(trainable):
 )
 def test_what_the_kernels_do_not_take_trains_as_with_keras(layer):
     x = np.random.default_rng(1).normal(100, 1, size=(8, 4, 4, 16)).astype(np.float32)
-    (ours, kernels), (theirs, _) = (traced(layer(), x, np.ones_like(x), with_kernels) for with_kernels in (True, False))
+    (ours, kernels), (theirs, _) = (
+        of_layer(layer(), x, np.ones_like(x), with_kernels) for with_kernels in (True, False)
+    )
     assert not any(KERNEL in name for name in kernels)
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(mine, other)
