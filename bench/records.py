@@ -77,6 +77,10 @@ class Trial:
         """The curve without a complete trial's end, which is no rung."""
         return self.curve[:-1] if self.state == "complete" else self.curve
 
+    def went_on(self, samples: int) -> bool:
+        """Whether it went on from the rung at `samples`; of one that runs, what is not known yet counts as yes."""
+        return self.state != "pruned" or samples != self.rungs[-1][0]
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

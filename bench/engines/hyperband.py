@@ -138,6 +138,9 @@ class Hyperband:
     def judge(self, number: int, samples: int, val_accuracy: float) -> Verdict:
         return "pause"
 
+    def recall(self, number: int, samples: int, val_accuracy: float, went_on: bool) -> None:
+        """Its oracle hears of a rung when the trial is paused there."""
+
     def dropped(self) -> list[int]:
         """Trials that wait, and that no later round has a place for."""
         found = []

@@ -79,6 +79,10 @@ class Stopper(Protocol):
         """How trial `number` goes on, judged after `samples` nominal samples."""
         ...
 
+    def recall(self, number: int, samples: int, val_accuracy: float, went_on: bool) -> None:
+        """A rung of a trial of an earlier process, or of another one, and whether the trial went on from there."""
+        ...
+
     def dropped(self) -> Sequence[int]:
         """Paused trials that will not go on, each named once."""
         ...

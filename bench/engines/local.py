@@ -108,7 +108,8 @@ class LocalDriver:
         for trial in trials:
             for samples, val_accuracy in trial.rungs:
                 if (trial.number, samples) not in self._judged:
-                    self._judge(trial.number, samples, val_accuracy)
+                    self._judged.add((trial.number, samples))
+                    self._stopper.recall(trial.number, samples, val_accuracy, trial.went_on(samples))
             if trial.state != "running" and trial.number not in self._over:
                 self._stopper.tell(trial)
                 self._over.add(trial.number)

@@ -30,14 +30,22 @@ class OnePass:
         self._marks = (train_images,)
         self._spared = spared
         self._values: dict[int, float] = {}
+        self._passed: set[int] = set()
 
     def marks(self, number: int) -> tuple[int, ...]:
         return self._marks
 
     def judge(self, number: int, samples: int, val_accuracy: float) -> Verdict:
-        self._values[number] = val_accuracy  # a trial that is run again is judged again
+        self._values[number] = val_accuracy
         better = sum(value > val_accuracy for value in self._values.values())
-        return "go" if better < KEPT or number == self._spared else "prune"
+        if better < KEPT or number == self._spared:
+            self._passed.add(number)
+        return "go" if number in self._passed else "prune"
+
+    def recall(self, number: int, samples: int, val_accuracy: float, went_on: bool) -> None:
+        self._values[number] = val_accuracy
+        if went_on:
+            self._passed.add(number)
 
     def dropped(self) -> tuple[int, ...]:
         return ()

@@ -19,13 +19,11 @@ class Quota:
         self._went_on: deque[bool] = deque(maxlen=WINDOW)
         self._best = -math.inf  # of all of them
 
-    def stops(self, val_accuracy: float, stopped: bool) -> bool:
-        """Whether the next trial at the rung ends here.
+    def full(self, val_accuracy: float) -> bool:
+        """Whether there is no place for the next trial at the rung."""
+        return val_accuracy <= self._best and sum(self._went_on) >= WINDOW // REDUCTION
 
-        Args:
-            stopped: what the rung itself says.
-        """
-        full = val_accuracy <= self._best and sum(self._went_on) >= WINDOW // REDUCTION
-        self._went_on.append(not (stopped or full))
+    def hear(self, val_accuracy: float, went_on: bool) -> None:
+        """What became of the next trial at the rung."""
+        self._went_on.append(went_on)
         self._best = max(self._best, val_accuracy)  # in this order: not a number is never the best
-        return not self._went_on[-1]

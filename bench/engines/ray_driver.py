@@ -316,6 +316,9 @@ class _Undecided:
     def judge(self, number: int, samples: int, val_accuracy: float) -> Verdict:
         return "go"
 
+    def recall(self, number: int, samples: int, val_accuracy: float, went_on: bool) -> None:
+        pass
+
     def dropped(self) -> Sequence[int]:
         return ()
 

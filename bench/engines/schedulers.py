@@ -41,18 +41,15 @@ def scheduler(
     """Args:
     marks: nominal samples of the rungs.
     spared: the number of a trial that is never pruned, the reference.
-    stored: trials of earlier processes; asha and median judge others by them, as if they had been there.
+    stored: trials of earlier processes; asha and median judge others by them, as if they had been there, and asha
+        stops none that it let go on.
     more: whether there are trials to come.
     """
     made = SCHEDULERS[pruner](len(marks), space, seed)
     made.first, made.spared, made.more = marks[0], spared, _Asked(more)
     if pruner in ("asha", "median"):
         for trial in stored:
-            if trial.state != "running":
-                stand_in = _Stored(trial.number)
-                made.on_trial_add(None, stand_in)
-                for samples, value in trial.rungs:
-                    made.on_trial_result(None, stand_in, {"samples": samples, VALUE: value})
+            made.recall(trial)
     return made
 
 
@@ -86,9 +83,12 @@ class _Rungs:
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if VALUE not in result or result.get("done"):
             return str(TrialScheduler.CONTINUE)
-        heard = {**result, TIME: result["samples"] / self.first}
-        decision = str(super().on_trial_result(tune_controller, trial, heard))  # type: ignore[misc]
+        decision = self._judged(tune_controller, trial, {**result, TIME: result["samples"] / self.first})
         return str(TrialScheduler.CONTINUE) if self._spares(trial) and decision == TrialScheduler.STOP else decision
+
+    def _judged(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """What Tune's scheduler says at a rung."""
+        return str(super().on_trial_result(tune_controller, trial, result))  # type: ignore[misc]
 
     def _spares(self, trial: Any) -> bool:
         return bool(trial.config["number"] == self.spared)
@@ -105,7 +105,7 @@ class _None(_Unjudged, FIFOScheduler):  # type: ignore[misc]  # Ray carries no t
     pass
 
 
-class _LikeOurs(AsyncHyperBandScheduler):  # type: ignore[misc]
+class _Asha(_Unjudged, AsyncHyperBandScheduler):  # type: ignore[misc]
     """Tune's ASHA with the local engine's rule and quotas, so that both engines stop alike.
 
     Of n trials at a rung, the one that is judged among them, the best n / REDUCTION go on, rounded down, but always the
@@ -114,17 +114,29 @@ class _LikeOurs(AsyncHyperBandScheduler):  # type: ignore[misc]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._quotas: defaultdict[float, Quota] = defaultdict(Quota)  # by rung
-        self._stops: dict[tuple[int, float], bool] = {}  # what is said once holds for a trial that is run again, too
+        self._quotas: defaultdict[int, Quota] = defaultdict(Quota)  # by rung, in samples
+        self._stops: dict[tuple[int, int], bool] = {}  # what is said once holds for a trial that is run again, too
         for bracket in self._brackets:
             bracket.cutoff = _least_that_goes_on
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        number, rung, value = trial.config["number"], result[TIME], result[VALUE]
-        if (number, rung) not in self._stops:
-            decision = super().on_trial_result(tune_controller, trial, result)
-            self._stops[number, rung] = self._quotas[rung].stops(value, decision == TrialScheduler.STOP)
-        return str(TrialScheduler.STOP if self._stops[number, rung] else TrialScheduler.CONTINUE)
+    def _judged(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        number, samples, value = trial.config["number"], result["samples"], result[VALUE]
+        if (number, samples) not in self._stops:
+            stop = super()._judged(tune_controller, trial, result) == TrialScheduler.STOP
+            stop = stop or self._quotas[samples].full(value)
+            self._note(number, samples, value, stop and not self._spares(trial))
+        return str(TrialScheduler.STOP if self._stops[number, samples] else TrialScheduler.CONTINUE)
+
+    def recall(self, trial: Trial) -> None:
+        stand_in = _Stored(trial.number)
+        self.on_trial_add(None, stand_in)
+        for samples, value in trial.rungs:
+            super()._judged(None, stand_in, {"samples": samples, TIME: samples / self.first, VALUE: value})
+            self._note(trial.number, samples, value, not trial.went_on(samples))
+
+    def _note(self, number: int, samples: int, value: float, stop: bool) -> None:
+        self._stops[number, samples] = stop
+        self._quotas[samples].hear(value, not stop)
 
 
 def _least_that_goes_on(before: Mapping[str, float]) -> float | None:
@@ -133,12 +145,14 @@ def _least_that_goes_on(before: Mapping[str, float]) -> float | None:
     return others[max(1, (len(others) + 1) // REDUCTION) - 1] if others else None
 
 
-class _Asha(_Unjudged, _LikeOurs):
-    pass
-
-
 class _Median(_Unjudged, MedianStoppingRule):  # type: ignore[misc]
-    pass
+    def recall(self, trial: Trial) -> None:
+        """A trial of an earlier process. One that runs again will be heard then."""
+        if trial.state != "running":
+            stand_in = _Stored(trial.number)
+            self.on_trial_add(None, stand_in)
+            for samples, value in trial.rungs:
+                self.on_trial_result(None, stand_in, {"samples": samples, VALUE: value})
 
 
 class _HyperBand(_Rungs, HyperBandScheduler):  # type: ignore[misc]

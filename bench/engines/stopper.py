@@ -69,13 +69,26 @@ class OptunaStopper:
 
     def prune(self, number: int, samples: int, val_accuracy: float) -> bool:
         if (number, samples) not in self._verdicts:
-            trial = self._trial(number)
-            trial.report(val_accuracy, samples)
-            stop = trial.should_prune()
+            stop = self._pruned(number, samples, val_accuracy)
             if self._quotas is not None:
-                stop = self._quotas[samples].stops(val_accuracy, stop)
-            self._verdicts[number, samples] = stop and number != self._spared
+                stop = stop or self._quotas[samples].full(val_accuracy)
+            self._note(number, samples, val_accuracy, stop and number != self._spared)
         return self._verdicts[number, samples]
+
+    def recall(self, number: int, samples: int, val_accuracy: float, went_on: bool) -> None:
+        self._pruned(number, samples, val_accuracy)  # for what the pruner keeps in mind; what it says is past
+        self._note(number, samples, val_accuracy, not went_on)
+
+    def _pruned(self, number: int, samples: int, val_accuracy: float) -> bool:
+        """What the pruner itself says."""
+        trial = self._trial(number)
+        trial.report(val_accuracy, samples)
+        return trial.should_prune()
+
+    def _note(self, number: int, samples: int, val_accuracy: float, stop: bool) -> None:
+        self._verdicts[number, samples] = stop
+        if self._quotas is not None:
+            self._quotas[samples].hear(val_accuracy, not stop)
 
     def tell(self, trial: Trial) -> None:
         self._trial(trial.number)

@@ -1,5 +1,6 @@
 """Tune's schedulers as bench uses them: told of rungs alone, sparing the reference, warm after a resume."""
 
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 
@@ -91,6 +92,17 @@ def test_trials_of_an_earlier_process_judge_those_of_this_one(pruner):
             made.on_trial_result(SimpleNamespace(get_live_trials=list), one, {"samples": 5000, "val_accuracy": 0.5})
             == expected
         )
+
+
+def test_asha_stops_none_that_an_earlier_process_let_go_on():
+    curve = ((5000, 0.1), (15_000, 0.2))
+    weak, ended = Trial(6, "running", {}, curve=curve), Trial(7, "pruned", {}, 0.9, 15_000, curve=((5000, 0.9),))
+    better = [Trial(number, "complete", {}, 0.9, 60_000, curve=(*curve, (60_000, 0.9))) for number in range(6)]
+    better = [replace(one, curve=((5000, 0.8 + one.number / 100), (60_000, 0.9))) for one in better]
+    made = scheduler("asha", MARKS, SPACE, 0, 0, [*better, weak, ended])
+    assert at_rung(made, 6, 5000, 0.1) == at_rung(made, 6, 15_000, 0.2) == "CONTINUE"
+    assert at_rung(made, 7, 5000, 0.99) == "STOP"
+    assert at_rung(made, 8, 5000, 0.3) == "STOP"
 
 
 def test_population_based_training_changes_what_can_change_and_stays_inside_its_ranges():

@@ -84,6 +84,28 @@ def test_what_is_said_once_holds_for_a_trial_that_is_run_again():
     assert [judge.prune(0, 1000, 0.5), judge.prune(1, 1000, 0.99)] == [False, True]
 
 
+def test_a_rung_of_before_counts_as_it_went_and_not_as_it_would_be_judged_now():
+    before = [(number, 0.1 + number / 100) for number in reversed(range(12))]  # the best came first
+    once, again = stopper(), stopper()
+    for number, value in before:
+        once.recall(number, 1000, value, went_on=number in (11, 3))
+    assert once.prune(3, 1000, 0.13) is False
+    assert once.prune(4, 1000, 0.99) is True
+    for number, value in reversed(before):
+        again.recall(number, 1000, value, went_on=True)
+    # Among the best third of either: places were left in one, where a single one of the latest nine went on.
+    assert once.prune(12, 1000, 0.205) is False
+    assert again.prune(12, 1000, 0.205) is True
+
+
+def test_the_spared_trial_takes_a_place_where_it_goes_on():
+    judge = stopper(spared=9)
+    for number in range(9):
+        judge.recall(number, 1000, 0.5 + number / 100, went_on=number > 6)
+    assert judge.prune(9, 1000, 0.1) is False
+    assert judge.prune(10, 1000, 0.575) is True
+
+
 def test_hyperband_judges_the_same_trials_alike_every_time():
     first, again = (
         [judge.prune(n, 1000, 0.9 - 0.01 * n) for n in range(20)]
