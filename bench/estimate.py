@@ -156,7 +156,7 @@ def _whole(
     one = model.start_seconds + samples / sealed.n_train * model.epoch_seconds + judged * model.validation_seconds
     search = trials * one / workers
     retrain = (sealed.n_train + sealed.n_validation) / sealed.n_train
-    rounds = -(-CANDIDATES * ROUNDS // workers) * full + -(-seeds // workers) * full * retrain
+    rounds = -(-CANDIDATES * ROUNDS // workers) * full + max(1.0, seeds / workers) * full * retrain
     return search, rounds if seeds else 0.0
 
 

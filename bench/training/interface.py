@@ -96,12 +96,14 @@ class Trainer(Protocol):
         build_seconds, trace_seconds, train_seconds, eval_seconds: where the time went.
         parameters: weights of the model, trainable or not.
         validation_images: how many there are to judge on.
+        state_is_whole: whether a run that goes on from a saved state is certain to end as if it had never been left.
     """
 
     total_samples: int
     samples: int
     parameters: int
     validation_images: int
+    state_is_whole: bool
     build_seconds: float
     trace_seconds: float
     train_seconds: float

@@ -119,6 +119,8 @@ class Base(ABC):
         build_seconds: what building the model took.
     """
 
+    state_is_whole = True
+
     def __init__(
         self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float, forward: Forward
     ) -> None:
@@ -257,6 +259,8 @@ class FitTrainer(Base):
 
     A loss of Keras gets the labels in the form that it takes, any other as integers; see `labels_for`.
     """
+
+    state_is_whole = False  # a `train_step` of the family's own may keep what is in no variable
 
     def __init__(
         self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float, forward: Forward

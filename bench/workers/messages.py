@@ -40,6 +40,7 @@ class Job:
         code: `Family.code` as the parent knows it; None does not check.
         tell_so_far: at each rung say what a record needs if the run ends there, for a parent that ends it unasked.
         state: where a pause saves the run, or None where none is asked for.
+        pause_at: of a retraining, nominal samples at which it may be paused; 0 for not at all.
         resume: go on from `state`; from the start where that is lost.
         beside: other retrainings of the same configuration's architecture that go with this one in one program. JAX.
         looks: nominal samples, ascending, at which to judge and go on unasked; which validation images were right at
@@ -59,6 +60,7 @@ class Job:
     tell_so_far: bool = False
     state: Path | None = None
     resume: bool = False
+    pause_at: int = 0
     beside: tuple[Job, ...] = ()
     looks: tuple[int, ...] = ()
     mean_weights: bool = True

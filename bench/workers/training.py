@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.training.interface import Data, Trainer
 
 PROGRESS_SECONDS = 0.5
+PAUSE_SECONDS = 2.0  # of training behind a pause; of less, it costs more to build and trace the model once more
 
 
 class Parent(Protocol):
@@ -51,12 +52,12 @@ class Training:
         self._trainer = trainer = framework.make_trainer(family, job.config, data, job.seed, job.precision)
         if job.beside:
             return self._beside([Training(self._worker, other, 0.0) for other in job.beside], family, data)
+        if job.resume:
+            self._load(trainer)
         if job.retrain:
             return self._retrain(trainer)
         if job.looks:
             return self._look(trainer)
-        if job.resume:
-            self._load(trainer)
         for rung in job.rungs:
             images = judged_on(rung, len(data.x), len(data.val_x))
             if job.mean_weights:
@@ -85,6 +86,11 @@ class Training:
 
         detail = None
         try:
+            if self._job.pause_at and trainer.state_is_whole:
+                trainer.advance(self._job.pause_at, self._progress)
+                if trainer.train_seconds * (trainer.total_samples / self._job.pause_at - 1) > PAUSE_SECONDS:
+                    self._save(trainer.save_state, self._job.state)
+                    return self.done("paused")
             trainer.advance(trainer.total_samples, self._progress)
         except Diverged as error:
             detail = str(error)
