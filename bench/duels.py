@@ -134,6 +134,8 @@ def group_of(final: Final) -> tuple[str, str | None, int, str]:
 
 
 def _compare_all(home: Path, finals: list[Final]) -> dict[str, dict[str, Any]]:
+    if len(finals) < 2:
+        return {}  # and nothing heavy is imported
     from bench.equivalence import equivalence, superiority
     from bench.statistics import compare, holm
 

@@ -270,14 +270,10 @@ def _keep_model(source: Path, expected_sha256: str, target: Path) -> None:
 
 def _predict(trained: Sequence[Any], images: Any) -> Any:
     """Class probabilities of every seed's model, float32, shape (seeds, images, classes)."""
-    scale = np.float32(1 / 255 if images.dtype == np.uint8 else 1.0)
-    found = []
+    framework, found = backend.module(), []
     for model in trained:
-        parts = [
-            np.asarray(model(images[i : i + BATCH].astype(np.float32) * scale, training=False), np.float32)
-            for i in range(0, len(images), BATCH)
-        ]
-        outputs = np.concatenate(parts)
+        forward = framework.forward(model, images.dtype)
+        outputs = np.concatenate([forward(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
         found.append(outputs if models.ends_in_softmax(model) else _softmax(outputs))
     return np.stack(found)
 

@@ -61,7 +61,7 @@ class Worker:
         self._idle: tuple[Carried, float] | None = None  # after a run of this family, since then
         began = time.perf_counter()
         threading.Thread(target=self._listen, daemon=True).start()
-        gc.disable()  # looking for garbage among what is imported would take a fifth of the time
+        gc.disable()  # nothing of what is imported until it is frozen is garbage
         device = _start_framework(setup)
         # After the framework, whose thousands of files need no watching, and before any family's code.
         guard.forbid(setup.forbidden)
