@@ -80,7 +80,10 @@ class Stopper(Protocol):
         ...
 
     def recall(self, number: int, samples: int, val_accuracy: float, went_on: bool) -> None:
-        """A rung of a trial of an earlier process, or of another one, and whether the trial went on from there."""
+        """A rung of a trial of an earlier process, or of another one, and whether the trial went on from there.
+
+        Told again where a trial of another process, which ran still, turns out to have ended there.
+        """
         ...
 
     def dropped(self) -> Sequence[int]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.engines.company import Alone, Company
-from bench.engines.interface import Continue, Exhausted, Proposer, Stopper, Verdict, seed_of
+from bench.engines.interface import Continue, Exhausted, Proposer, Stopper, seed_of
 from bench.engines.plan import Plan
 from bench.engines.running import Running, given_up
 from bench.errors import FrozenStudy, NoTrialSucceeded, SealError
@@ -51,8 +51,8 @@ class LocalDriver:
         self._shelved: dict[int, Trial] = {}
         self._company = company
         self._over: set[int] = set()
-        self._judged: set[tuple[int, int]] = set()  # (trial, rung)
-        self._exhausted = False
+        self._went_on: dict[tuple[int, int], bool] = {}  # (trial, rung) -> what the stopper said or was told
+        self._exhausted = self._pausing = False
         self._broken: BaseException | None = None  # what ends the search
         self._alike: list[str] | None = []  # errors of `build`, while there is nothing else
         self._began = time.monotonic()
@@ -107,9 +107,11 @@ class LocalDriver:
         self._proposer.resume(trials)
         for trial in trials:
             for samples, val_accuracy in trial.rungs:
-                if (trial.number, samples) not in self._judged:
-                    self._judged.add((trial.number, samples))
-                    self._stopper.recall(trial.number, samples, val_accuracy, trial.went_on(samples))
+                rung, went_on = (trial.number, samples), trial.went_on(samples)
+                # What another process has not yet decided counts as yes, and is told again if it was no.
+                if rung not in self._went_on or self._went_on[rung] > went_on:
+                    self._went_on[rung] = went_on
+                    self._stopper.recall(*rung, val_accuracy, went_on)
             if trial.state != "running" and trial.number not in self._over:
                 self._stopper.tell(trial)
                 self._over.add(trial.number)
@@ -202,9 +204,12 @@ class LocalDriver:
         elif isinstance(message, Progress):
             self._emit(Progressed(run.number, worker, message.samples, message.loss))
         elif isinstance(message, AtRung):
+            if self._pausing:
+                return  # it has heard a stop in place of a verdict, and comes here again
             run.curve.append((message.samples, message.val_accuracy))
             self._emit(Reported(run.number, worker, message.samples, message.val_accuracy))
-            verdict = self._judge(run.number, message.samples, message.val_accuracy)
+            verdict = self._stopper.judge(run.number, message.samples, message.val_accuracy)
+            self._went_on[run.number, message.samples] = verdict != "prune"
             self._decide(worker, Decide(run.number, verdict))
         elif isinstance(message, Done):
             self._done(run, message)
@@ -216,10 +221,6 @@ class LocalDriver:
             return True
         del self._running[run.worker]
         return False
-
-    def _judge(self, number: int, samples: int, val_accuracy: float) -> Verdict:
-        self._judged.add((number, samples))
-        return self._stopper.judge(number, samples, val_accuracy)
 
     def _done(self, run: Running, done: Done) -> None:
         del self._running[run.worker]
@@ -295,6 +296,7 @@ class LocalDriver:
     def _pause(self) -> None:
         """Ask every run to stop and wait until it has, or until its worker is killed."""
         deadline = time.monotonic() + GRACE_SECONDS
+        self._pausing = True
         for run in self._running.values():
             self._pool.send(run.worker, Decide(run.number, "stop"))
         while self._running:

@@ -44,8 +44,7 @@ class OnePass:
 
     def recall(self, number: int, samples: int, val_accuracy: float, went_on: bool) -> None:
         self._values[number] = val_accuracy
-        if went_on:
-            self._passed.add(number)
+        (self._passed.add if went_on else self._passed.discard)(number)
 
     def dropped(self) -> tuple[int, ...]:
         return ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 
 from bench.training.budget import REDUCTION
 
@@ -16,14 +15,16 @@ class Quota:
     """
 
     def __init__(self) -> None:
-        self._went_on: deque[bool] = deque(maxlen=WINDOW)
+        self._went_on: dict[int, bool] = {}  # by trial: the latest
         self._best = -math.inf  # of all of them
 
     def full(self, val_accuracy: float) -> bool:
         """Whether there is no place for the next trial at the rung."""
-        return val_accuracy <= self._best and sum(self._went_on) >= WINDOW // REDUCTION
+        return val_accuracy <= self._best and sum(self._went_on.values()) >= WINDOW // REDUCTION
 
-    def hear(self, val_accuracy: float, went_on: bool) -> None:
-        """What became of the next trial at the rung."""
-        self._went_on.append(went_on)
+    def hear(self, number: int, val_accuracy: float, went_on: bool) -> None:
+        """What became of the next trial at the rung, or what is known by now of an earlier one."""
+        self._went_on[number] = went_on
+        while len(self._went_on) > WINDOW:
+            del self._went_on[next(iter(self._went_on))]
         self._best = max(self._best, val_accuracy)  # in this order: not a number is never the best

@@ -136,7 +136,7 @@ class _Asha(_Unjudged, AsyncHyperBandScheduler):  # type: ignore[misc]
 
     def _note(self, number: int, samples: int, value: float, stop: bool) -> None:
         self._stops[number, samples] = stop
-        self._quotas[samples].hear(value, not stop)
+        self._quotas[samples].hear(number, value, not stop)
 
 
 def _least_that_goes_on(before: Mapping[str, float]) -> float | None:

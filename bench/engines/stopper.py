@@ -76,7 +76,8 @@ class OptunaStopper:
         return self._verdicts[number, samples]
 
     def recall(self, number: int, samples: int, val_accuracy: float, went_on: bool) -> None:
-        self._pruned(number, samples, val_accuracy)  # for what the pruner keeps in mind; what it says is past
+        if (number, samples) not in self._verdicts:
+            self._pruned(number, samples, val_accuracy)  # for what the pruner keeps in mind; what it says is past
         self._note(number, samples, val_accuracy, not went_on)
 
     def _pruned(self, number: int, samples: int, val_accuracy: float) -> bool:
@@ -88,7 +89,7 @@ class OptunaStopper:
     def _note(self, number: int, samples: int, val_accuracy: float, stop: bool) -> None:
         self._verdicts[number, samples] = stop
         if self._quotas is not None:
-            self._quotas[samples].hear(val_accuracy, not stop)
+            self._quotas[samples].hear(number, val_accuracy, not stop)
 
     def tell(self, trial: Trial) -> None:
         self._trial(trial.number)

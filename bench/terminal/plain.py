@@ -53,6 +53,7 @@ class PlainScreen(QuietScreen):
         self._console, self._clock = console, clock
         self._title, self._unit = "", "trial"
         self._began = clock()
+        self._shelved: set[int] = set()
 
     def begin_search(
         self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
@@ -73,7 +74,12 @@ class PlainScreen(QuietScreen):
             self.message(trial_line(event.trial, self._unit))
         elif isinstance(event, Started) and event.attempts > 1:
             self.message(f"{self._unit} {event.number} again, attempt {event.attempts}  worker {event.worker}")
+        elif isinstance(event, Started) and event.number in self._shelved:
+            self._shelved.remove(event.number)
+            self.message(f"{self._unit} {event.number} goes on  worker {event.worker}")
         elif isinstance(event, (Paused, Shelved)):
+            if isinstance(event, Shelved):
+                self._shelved.add(event.number)
             self.message(f"{self._unit} {event.number} paused  worker {event.worker}")
         elif isinstance(event, WorkerChanged) and event.state == "lost":
             self.message(f"worker {event.worker} lost: {event.detail}")

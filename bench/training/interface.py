@@ -103,11 +103,13 @@ class Trainer(Protocol):
     samples: int
     parameters: int
     validation_images: int
-    state_is_whole: bool
     build_seconds: float
     trace_seconds: float
     train_seconds: float
     eval_seconds: float
+
+    @property
+    def state_is_whole(self) -> bool: ...
 
     def advance(self, to_samples: int, on_progress: Callable[[int, float], None]) -> float:
         """Train until `to_samples` nominal samples were seen; returns the mean loss of the part just trained.

@@ -19,6 +19,7 @@ from bench.family import Family
 from bench.files import write_atomic
 from bench.records import Cells
 from bench.space import Value
+from bench.training.architecture import described
 from bench.training.averaging import Average
 from bench.training.budget import Batches, steps_for
 from bench.training.interface import Data, Diverged, Recipe, check_model
@@ -119,8 +120,6 @@ class Base(ABC):
         build_seconds: what building the model took.
     """
 
-    state_is_whole = True
-
     def __init__(
         self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float, forward: Forward
     ) -> None:
@@ -140,6 +139,11 @@ class Base(ABC):
         self._optimizer: Any = None  # the model's own where it brings one
         self._forward = forward
         self.build_seconds = build_seconds + time.perf_counter() - began
+
+    @property
+    def state_is_whole(self) -> bool:
+        """See Trainer. A `train_step` of the family's own may keep what is in no variable."""
+        return False
 
     @abstractmethod
     def advance(self, to_samples: int, on_progress: Progress) -> float:
@@ -233,6 +237,11 @@ class CompiledTrainer(Base):
         self._pace = Pace()
         self.build_seconds += time.perf_counter() - began
 
+    @property
+    def state_is_whole(self) -> bool:
+        """Layers of a family's own may draw random numbers, or count, outside of variables."""
+        return described(self.model) is not None
+
     @abstractmethod
     def _train(self, order: npt.NDArray[np.int32], first: int) -> float:
         """Take one step a row of `order`, the first of them being step `first` of the run; returns the losses' sum."""
@@ -259,8 +268,6 @@ class FitTrainer(Base):
 
     A loss of Keras gets the labels in the form that it takes, any other as integers; see `labels_for`.
     """
-
-    state_is_whole = False  # a `train_step` of the family's own may keep what is in no variable
 
     def __init__(
         self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float, forward: Forward

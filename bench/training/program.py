@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from bench.training.architecture import described
 from bench.training.interface import Recipe
 from bench.training.loop import make_optimizer, scale_of
 
@@ -117,38 +118,19 @@ def program_of(model: Any, recipe: Recipe) -> Program:
 
 
 def architecture(model: Any) -> str | None:
-    """What two models have in common that one program computes; None where that cannot be told.
-
-    It can of layers, initializers and so on that are Keras's own. What a class or a function of a family's does, its
-    configuration need not say.
-    """
-    if not type(model).__module__.startswith("keras."):
-        return None
-    try:
-        described = keras.saving.serialize_keras_object(model)
-    except Exception:  # a layer of a family's own without get_config, whatever it raises
-        return None
-    return json.dumps(_without_variables(described), sort_keys=True, default=repr) if _of_keras(described) else None
+    """What two models have in common that one program computes; None where that cannot be told."""
+    description = described(model)
+    return None if description is None else json.dumps(_without_variables(description), sort_keys=True, default=repr)
 
 
-def _of_keras(described: Any) -> bool:
-    if isinstance(described, dict):
-        if "class_name" in described and "module" in described:
-            where = described["module"] or ""
-            if described["class_name"] == "Lambda" or not (where == "keras" or where.startswith("keras.")):
-                return False
-        return all(_of_keras(value) for value in described.values())
-    return not isinstance(described, (list, tuple)) or all(_of_keras(value) for value in described)
-
-
-def _without_variables(described: Any) -> Any:
+def _without_variables(part: Any) -> Any:
     """A description without what becomes an argument of the program: rates and seeds of dropout."""
-    if isinstance(described, dict):
-        inner = {name: _without_variables(value) for name, value in described.items()}
-        if described.get("class_name") == "Dropout" and described["config"]["noise_shape"] is None:
-            inner["config"] |= {"rate": described["config"]["rate"] > 0, "seed": None}
+    if isinstance(part, dict):
+        inner = {name: _without_variables(value) for name, value in part.items()}
+        if part.get("class_name") == "Dropout" and part["config"]["noise_shape"] is None:
+            inner["config"] |= {"rate": part["config"]["rate"] > 0, "seed": None}
         return inner
-    return [_without_variables(value) for value in described] if isinstance(described, (list, tuple)) else described
+    return [_without_variables(value) for value in part] if isinstance(part, (list, tuple)) else part
 
 
 def dropouts(model: Any) -> list[Any]:

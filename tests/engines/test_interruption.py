@@ -7,6 +7,7 @@ import pytest
 
 from bench.engines.fixed import Run, run_all
 from bench.engines.interruption import first_shares
+from bench.errors import BenchError
 from bench.family import load
 from bench.records import Phases, Shelved, Started
 from bench.workers.messages import Done, Lost
@@ -18,9 +19,10 @@ SAMPLES = 60_000
 class Clock:
     """A pool whose workers train at the same speed, in no time; a run is one long."""
 
-    def __init__(self, workers, pauses=True, lose_at=None):
+    def __init__(self, workers, pauses=True, lose_at=(), forgets=False):
         self.now, self.sent = 0.0, []
-        self._workers, self._pauses, self._lose_at, self._busy, self._saved = workers, pauses, lose_at, {}, {}
+        self._workers, self._pauses, self._lose_at, self._forgets = workers, pauses, lose_at, forgets
+        self._busy, self._saved = {}, {}
 
     def __len__(self):
         return self._workers
@@ -31,12 +33,12 @@ class Clock:
 
     def submit(self, worker, job):
         self.sent.append(job)
-        since = self._saved[job.number] if job.resume else 0
+        since = self._saved[job.number] if job.resume and not self._forgets else 0
         verdict, end = ("paused", job.pause_at) if self._pauses and job.pause_at else ("complete", SAMPLES)
         length = (end - since) / SAMPLES
         losses = ((since + 1, 0.5), (end, 0.5))
         done = Done(job.number, verdict, None, end, Phases(train=length), 7, 0, losses=losses, since=since)
-        lost = Lost("killed", "gone") if self._lose_at == len(self.sent) else None
+        lost = Lost("killed", "gone") if len(self.sent) in self._lose_at else None
         self._busy[worker] = (self.now + length, lost or done)
 
     def poll(self, _):
@@ -84,10 +86,21 @@ def test_what_is_not_retrained_is_not_left():
 
 @pytest.mark.parametrize(("lose_at", "resumes"), [(1, [False, False, True]), (6, [False, True, True])])
 def test_a_lost_part_is_trained_again_and_no_more(lose_at, resumes):
-    pool = Clock(2, lose_at=lose_at)
+    pool = Clock(2, lose_at=(lose_at,))
     done = run_all(retrainings(5), None, "float32", pool, lambda event: None)
     assert [job.resume for job in pool.sent if job.number == 2] == resumes
     assert [trial.seconds.train for trial in done] == pytest.approx([1.0] * 5)
+
+
+def test_a_run_that_is_lost_in_both_of_its_parts_ends_the_final():
+    with pytest.raises(BenchError, match="Seed 2 was lost twice"):
+        run_all(retrainings(5), None, "float32", Clock(2, lose_at=(1, 7)), lambda event: None)
+
+
+def test_a_run_whose_state_does_not_read_back_is_trained_again_and_counts_once():
+    done = run_all(retrainings(5), None, "float32", Clock(2, forgets=True), lambda event: None)
+    assert [trial.seconds.train for trial in done] == [1.0] * 5
+    assert [len(trial.curve) for trial in done] == [2] * 5
 
 
 @pytest.mark.slow

@@ -98,6 +98,16 @@ def test_a_rung_of_before_counts_as_it_went_and_not_as_it_would_be_judged_now():
     assert again.prune(12, 1000, 0.205) is True
 
 
+def test_a_rung_whose_verdict_was_not_known_is_told_again():
+    judge = stopper()
+    for number in range(9):
+        judge.recall(number, 1000, 0.5 + number / 100, went_on=number > 5)
+    judge.recall(8, 1000, 0.58, went_on=False)
+    assert judge.prune(8, 1000, 0.58) is True
+    # Two of the latest nine went on, so that there is a place; of three there would be none.
+    assert judge.prune(9, 1000, 0.575) is False
+
+
 def test_the_spared_trial_takes_a_place_where_it_goes_on():
     judge = stopper(spared=9)
     for number in range(9):

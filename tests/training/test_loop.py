@@ -307,3 +307,22 @@ def test_unusable_training_parameters_are_named_together():
         FamilyError, match=r"(?s)Did you mean adam or nadam\?.*epochs must be a positive number, not None"
     ):
         Recipe.of({"optimizer": "addam"})
+
+
+def noisy(config, image_shape, classes):
+    class Noise(keras.layers.Layer):
+        def call(self, inputs, training=False):
+            return inputs + keras.random.normal((1,), seed=1) if training else inputs
+
+    inputs = keras.Input(image_shape)
+    return keras.Model(inputs, keras.layers.Dense(classes)(Noise()(keras.layers.Flatten()(inputs))))
+
+
+@pytest.mark.parametrize(
+    ("family", "whole"),
+    [(load("cnn"), True), (Family("noisy", OWN.space, noisy), False), (OWN, False)],
+    ids=["of-keras", "own-layer", "compiled"],
+)
+def test_only_a_state_that_is_certain_to_be_whole_is_gone_on_with_in_a_final(family, whole):
+    config = {**(family.reference or {}), "batch_size": 32, "epochs": 1}
+    assert make_trainer(family, config, digits_like(), 1, "float32").state_is_whole is whole
