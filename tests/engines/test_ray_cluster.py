@@ -56,7 +56,8 @@ class Nodes:
         log.close()
         self._started.append(process)
         deadline = time.monotonic() + 180
-        while not self.raylet(process):
+        # One after the other: of two that start at once, one may never join.
+        while "Ray runtime started" not in Path(log.name).read_text() or not self.raylet(process):
             assert process.poll() is None, Path(log.name).read_text()
             assert time.monotonic() < deadline, "the node did not start"
             time.sleep(0.2)
