@@ -159,7 +159,6 @@ def examine(ticket: dict[str, Any]) -> Any:
     beside = []
     if run is not None and not run["is_winner"]:
         beside = _load_models(ticket["models"][count:], ticket["family"], {**manifest, **run}, sealed)
-    passes, passes_beside = (_compiled(of, sealed.dtype, sealed.image_shape) for of in (trained, beside))
     write = partial(patiently, home, partial(print, file=sys.stderr))  # a full disk must not cost the look its result
     look = {
         "event": "look",
@@ -181,9 +180,9 @@ def examine(ticket: dict[str, Any]) -> Any:
     failpoints.reach("exam: after the look")
     with np.load(sealed.test_path, allow_pickle=False) as test:
         images = test["x"]
-    arrays = {"probabilities": _predict(trained, passes, images)}
+    arrays = {"probabilities": _predict(trained, images)}
     if beside:
-        arrays["reference_probabilities"] = _predict(beside, passes_beside, images)
+        arrays["reference_probabilities"] = _predict(beside, images)
     path = folder / "predictions.npz"
     write(lambda: write_atomic(path, lambda file: np.savez_compressed(file, **arrays)))
     with np.load(sealed.test_path, allow_pickle=False) as test:
@@ -269,19 +268,16 @@ def _keep_model(source: Path, expected_sha256: str, target: Path) -> None:
     write_atomic(target, lambda file: file.write(content))
 
 
-def _compiled(trained: Sequence[Any], dtype: str, shape: tuple[int, int, int]) -> list[Callable[[Any], Any]]:
-    """The forward pass of every model, the one that validation uses; run once, so that none fails after the look."""
-    passes = [backend.module().forward(model, np.dtype(dtype)) for model in trained]
-    for forward in passes:
-        forward(np.zeros((BATCH, *shape), dtype))
-    return passes
-
-
-def _predict(trained: Sequence[Any], passes: Sequence[Callable[[Any], Any]], images: Any) -> Any:
+def _predict(trained: Sequence[Any], images: Any) -> Any:
     """Class probabilities of every seed's model, float32, shape (seeds, images, classes)."""
+    scale = np.float32(1 / 255 if images.dtype == np.uint8 else 1.0)
     found = []
-    for model, forward in zip(trained, passes, strict=True):
-        outputs = np.concatenate([forward(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+    for model in trained:
+        parts = [
+            np.asarray(model(images[i : i + BATCH].astype(np.float32) * scale, training=False), np.float32)
+            for i in range(0, len(images), BATCH)
+        ]
+        outputs = np.concatenate(parts)
         found.append(outputs if models.ends_in_softmax(model) else _softmax(outputs))
     return np.stack(found)
 

@@ -54,16 +54,29 @@ def test_a_trial_without_a_report_goes_on() -> None:
 def test_the_quota_is_what_it_says(seed: int) -> None:
     chance, quota = random.Random(seed), Quota()
     judged: list[tuple[float, bool]] = []
-    for _ in range(200):
+    for number in range(200):
         value, stopped = round(chance.random(), 2), chance.random() < 0.3
         full = sum(on for _, on in judged[-WINDOW:]) >= WINDOW // REDUCTION
-        wanted = stopped or (full and value <= max(earlier for earlier, _ in judged))
-        assert quota.stops(value, stopped) == wanted
-        judged.append((value, not wanted))
+        full = full and value <= max(earlier for earlier, _ in judged)
+        assert quota.full(value) == full
+        judged.append((value, not stopped and not full))
+        quota.hear(number, *judged[-1])
 
 
 def test_what_is_not_a_number_is_never_the_best_of_the_quota() -> None:
     quota = Quota()
-    assert quota.stops(math.nan, True)
-    assert not quota.stops(0.5, False)
-    assert [quota.stops(0.4, False) for _ in range(4)] == [False, False, True, True]
+    quota.hear(0, math.nan, False)
+    assert not quota.full(0.5)
+    for number in range(1, 1 + WINDOW // REDUCTION):
+        assert not quota.full(0.4)
+        quota.hear(number, 0.5, True)
+    assert quota.full(0.4) and not quota.full(0.6)
+
+
+def test_what_is_known_later_of_a_trial_takes_the_place_of_what_was_known() -> None:
+    quota = Quota()
+    for number in range(WINDOW):
+        quota.hear(number, 0.5, number < WINDOW // REDUCTION)
+    assert quota.full(0.4)
+    quota.hear(0, 0.5, False)
+    assert not quota.full(0.4)

@@ -10,7 +10,7 @@ import bench
 from bench import carried, frozen, models
 from bench.engines.hyperspace import translate
 from bench.errors import FamilyError, SpaceError
-from bench.holdout.exam import _compiled, _predict
+from bench.holdout.exam import _predict
 from bench.space import Fixed
 from bench.training.interface import Data, Recipe
 from bench.training.loop import FitTrainer, count_parameters
@@ -314,8 +314,7 @@ def test_every_loss_gets_the_labels_that_it_takes_and_probabilities_are_stored_a
     loaded = models.load(tmp_path / "model.keras")
     assert models.ends_in_softmax(loaded) == (activation == "softmax")
     outputs = np.asarray(loaded(images.val_x / np.float32(255), training=False), np.float32)
-    passes = _compiled([loaded], "uint8", images.image_shape)
-    (stored,) = _predict([loaded], passes, images.val_x)
+    (stored,) = _predict([loaded], images.val_x)
     np.testing.assert_allclose(stored.sum(axis=1), 1.0, atol=1e-6)
     np.testing.assert_array_equal(stored.argmax(axis=1), outputs.argmax(axis=1))
     if activation == "softmax":
