@@ -59,6 +59,7 @@ class PlainScreen(QuietScreen):
         self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
     ) -> None:
         self._title, self._unit, self._began = title, "trial", self._clock()
+        self._shelved.clear()
         there = sum(trial.state != "running" for trial in finished)
         parts = [f"{there} of {target} trials are there" if there else f"{target} trials"]
         parts += [f"{workers} worker{'s' if workers != 1 else ''}"]
@@ -67,6 +68,7 @@ class PlainScreen(QuietScreen):
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None:
         self._title, self._unit, self._began = title, unit, self._clock()
+        self._shelved.clear()
         self.message(f"begin: {title}")
 
     def __call__(self, event: Event) -> None:

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from bench.records import Finished, Paused, Phases, Progressed, Reported, Started, Trial, WorkerChanged
+from bench.records import Finished, Paused, Phases, Progressed, Reported, Shelved, Started, Trial, WorkerChanged
 from bench.terminal.plain import PlainScreen, QuietScreen
 from bench.terminal.sparkline import bar, cut, duration, estimate, height, parameters, sparkline, thousands
 
@@ -34,6 +34,24 @@ def test_a_finished_trial_is_one_line():
         "trial 12 pruned    0.9712 after 12,500 samples  3.2 s  worker 1  "
         "width=128 learning_rate=0.00123 batch_norm=True\n"
     )
+
+
+def test_what_was_paused_is_said_to_go_on_in_the_same_stage():
+    file, _, screen = log()
+    screen.begin_stage("retrain mlp, 5 seeds", 5, "seed")
+    screen(Started(2, PARAMS, 0, 300_000))
+    screen(Shelved(2, 0, Trial(2, "running", PARAMS)))
+    screen(Started(2, PARAMS, 1, 300_000))
+    screen(Shelved(3, 0, Trial(3, "running", PARAMS)))
+    screen.begin_stage("retrain cnn, 5 seeds", 5, "seed")
+    screen(Started(3, PARAMS, 1, 300_000))
+    said = [
+        "begin: retrain mlp, 5 seeds",
+        "seed 2 paused  worker 0",
+        "seed 2 goes on  worker 1",
+        "seed 3 paused  worker 0",
+    ]
+    assert file.getvalue().splitlines() == [*said, "begin: retrain cnn, 5 seeds"]
 
 
 def test_a_failed_trial_says_why_and_never_a_number():
