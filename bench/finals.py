@@ -88,8 +88,10 @@ def final(
         # Not trained twice where it has won.
         beside = [reference] if reference and reference.params != confirmed.winner.params else []
         each = 5 * (confirmed.winner.parameters or 0) + 5 * sealed.n_test * sealed.classes
-        left = 12 * (confirmed.winner.parameters or 0) * (len(pool()) - 1)  # the states of seeds that wait half-trained
-        wait_for_room(home, stages.message, stop_asked, RESERVE + (1 + len(beside)) * seeds * each + left)
+        runs = (1 + len(beside)) * seeds
+        halves = len(pool()) - 1 if runs > len(pool()) else 0  # seeds that wait half-trained
+        needed = RESERVE + runs * each + halves * 12 * (confirmed.winner.parameters or 0)
+        wait_for_room(home, stages.message, stop_asked, needed)
         room = partial(wait_for_room, home, stages.message, stop_asked)
         trained = _retrain(confirmed, beside, outcome, family, sealed, pool(), work, seeds, stages, stop_asked, room)
         manifest = _freeze(

@@ -12,7 +12,10 @@ def described(model: Any) -> dict[str, Any] | None:
 
     What a class or a function of a family's does, or keeps, its configuration need not say.
     """
-    if not type(model).__module__.startswith("keras."):
+    # Of an activation the description may hold a bare name, whatever function bears it.
+    activations = [getattr(layer, "activation", None) for layer in model._flatten_layers()]
+    own = [one for one in activations if one is not None and not _from_keras(one)]
+    if own or not type(model).__module__.startswith("keras."):
         return None
     try:
         found: dict[str, Any] = keras.saving.serialize_keras_object(model)
@@ -21,8 +24,14 @@ def described(model: Any) -> dict[str, Any] | None:
     return found if _of_keras(found) else None
 
 
+def _from_keras(activation: Any) -> bool:
+    return str(getattr(activation, "__module__", "")).startswith("keras.")
+
+
 def _of_keras(description: Any) -> bool:
     if isinstance(description, dict):
+        if description.get("class_name") == "__lambda__":
+            return False
         if "class_name" in description and "module" in description:
             where = description["module"] or ""
             if description["class_name"] == "Lambda" or not (where == "keras" or where.startswith("keras.")):

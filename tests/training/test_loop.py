@@ -318,10 +318,29 @@ def noisy(config, image_shape, classes):
     return keras.Model(inputs, keras.layers.Dense(classes)(Noise()(keras.layers.Flatten()(inputs))))
 
 
+def lively(config, image_shape, classes):
+    def relu(x):
+        return keras.activations.relu(x)
+
+    inputs = keras.Input(image_shape)
+    return keras.Model(inputs, keras.layers.Dense(classes, activation=relu)(keras.layers.Flatten()(inputs)))
+
+
+def held_back(config, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    dense = keras.layers.Dense(classes, kernel_regularizer=lambda kernel: 0.01 * keras.ops.sum(kernel * kernel))
+    return keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+
+
 @pytest.mark.parametrize(
     ("family", "whole"),
-    [(load("cnn"), True), (Family("noisy", OWN.space, noisy), False), (OWN, False)],
-    ids=["of-keras", "own-layer", "compiled"],
+    [
+        (load("cnn"), True),
+        (load("mlp_dropout"), True),
+        (OWN, False),
+        *((Family(build.__name__, OWN.space, build), False) for build in (noisy, lively, held_back)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
 )
 def test_only_a_state_that_is_certain_to_be_whole_is_gone_on_with_in_a_final(family, whole):
     config = {**(family.reference or {}), "batch_size": 32, "epochs": 1}
