@@ -203,7 +203,9 @@ class Base(ABC):
         return [*(v for v in self.model.variables if id(v) not in measured), *optimizer.variables]
 
     def save_state(self, path: Path) -> None:
-        arrays = {f"{i}": keras.ops.convert_to_numpy(value) for i, value in enumerate(self._variables())}
+        values = map(keras.ops.convert_to_numpy, self._variables())
+        # NumPy's files know no bfloat16, of which float32 holds every value.
+        arrays = {f"{i}": v.astype(np.float32) if v.dtype.kind == "V" else v for i, v in enumerate(values)}
         write_atomic(path, lambda file: np.savez(file, allow_pickle=False, step=self._step, **arrays))
 
     def load_state(self, path: Path) -> None:

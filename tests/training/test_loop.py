@@ -152,7 +152,16 @@ def compiled(config, image_shape, classes):
 OWN = Family("own", SearchSpace({"epochs": Int(1, 9)}), compiled)
 
 
-@pytest.mark.parametrize("family", [load("mlp_dropout"), load("cnn"), OWN], ids=lambda family: family.name)
+def short(config, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    return keras.Model(inputs, keras.layers.Dense(classes, dtype="bfloat16")(keras.layers.Flatten()(inputs)))
+
+
+@pytest.mark.parametrize(
+    "family",
+    [load("mlp_dropout"), load("cnn"), OWN, Family("bfloat16", OWN.space, short)],
+    ids=lambda family: family.name,
+)
 def test_a_run_that_is_left_and_gone_on_with_ends_as_one_that_was_not(family, tmp_path):
     data = digits_like()
     config = {**(family.reference or {}), "depth": 1, "width": 16, "batch_norm": True, "batch_size": 32, "epochs": 3}
