@@ -2,7 +2,7 @@
 
 Plain: float32 images in memory, `compile`, `fit` with a validation set, all else as it comes. Tuned adds what its
 documentation offers for speed: many steps in one call (`steps_per_execution`), a validation batch as large as bench's,
-and the precision that is best on the device (`mixed_bfloat16`).
+the precision that is best on the device (`mixed_bfloat16`), and oneDNN's routines on every processor (see `sides`).
 """
 
 from __future__ import annotations

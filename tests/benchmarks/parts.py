@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -105,7 +106,7 @@ def loop(setting: Setting, say: Say) -> list[Row]:
         task = setting.task(family, precision=setting.precision, configs=[config])
         rivals = {"tuned": "tuned", "plain": "guide"}
         sides = {
-            name: partial(rival, "with_loop", task, name)
+            name: partial(rival, "with_loop", replace(task, tuned=name != "guide"), name)
             for name in ("bench", *(rivals[variant] for variant in setting.variants))
         }
         say(f"loop: the reference {family}, {epochs} epochs, {setting.precision}, one thread")

@@ -20,6 +20,7 @@ from bench.family import Family, load
 from bench.records import Trial
 from bench.space import Config, Value
 from bench.store import Store
+from bench.training import backend
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -86,10 +87,12 @@ class Ran:
         return next((seconds for seconds, value in self.ends if value >= val_accuracy), float("inf"))
 
 
-def environment() -> dict[str, str]:
+def environment(tuned: bool = False) -> dict[str, str]:
+    """What a side's process finds. What is tuned computes with the routines that bench's workers compute with."""
     path = [str(HERE), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **quiet}
+    routines = {backend.ROUTINES: "1"} if tuned else {}
+    return {**routines, **os.environ, "PYTHONPATH": os.pathsep.join(path), **quiet}
 
 
 def search(setting: Setting, family: str, *arguments: str) -> Ran:
@@ -123,7 +126,7 @@ def rival(script: str, task: Task, *arguments: str) -> Ran:
     """A rival's script, with its task."""
     clock = time.monotonic()
     command = [sys.executable, str(HERE / f"{script}.py"), replace(task, began=clock).to_json(), *arguments]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(command, env=environment(task.tuned), capture_output=True, text=True)
     seconds = time.monotonic() - clock
     if done.returncode:
         raise SystemExit(f"{script} ended with {done.returncode}: {done.stderr[-2000:]}")

@@ -56,3 +56,11 @@ def test_choosing_imports_nothing():
     code += "print([name for name in ('jax', 'keras', 'tensorflow', 'numpy') if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout == "[]\n", run.stderr
+
+
+def test_workers_take_quick_routines_on_every_processor_unless_told_otherwise(monkeypatch, tmp_path):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    assert backend.environment("tensorflow", 1, None, tmp_path)["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert "TF_ENABLE_ONEDNN_OPTS" not in backend.environment("tensorflow", None, None, tmp_path)  # an exam's
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert backend.environment("tensorflow", 1, None, tmp_path)["TF_ENABLE_ONEDNN_OPTS"] == "0"
