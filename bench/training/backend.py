@@ -61,9 +61,9 @@ def environment(name: str, threads: int | None, gpu: str | None, home: Path) -> 
     if threads is not None:
         common |= {"OMP_NUM_THREADS": str(threads)}
     if name == "tensorflow":
-        # By itself TensorFlow takes oneDNN's routines only where a processor has instructions for networks (AVX-512 VNNI
-        # and later); with AVX2 alone a step of the reference cnn takes two thirds of the time with them as well. An exam
-        # (threads None) answers with those that a user's own call of the model would take.
+        # By itself TensorFlow takes oneDNN's routines only where a processor has instructions for networks (AVX-512
+        # VNNI and later); with AVX2 alone, too, a step of the reference cnn takes two thirds of the time with them.
+        # An exam (threads None) answers with those that a user's own call of the model would take.
         return common if threads is None else common | {ROUTINES: os.environ.get(ROUTINES, "1")}
     jax = {
         "JAX_COMPILATION_CACHE_DIR": str((home / "compiled").absolute()),
