@@ -53,7 +53,7 @@ def environment(name: str, threads: int | None, gpu: str | None, home: Path) -> 
     """Environment variables that a process has to start with to compute in this framework.
 
     Args:
-        threads: of the processor; None leaves their number, and TensorFlow's routines, to the framework.
+        threads: of the processor; None leaves their number, and which routines compute, to the framework.
         gpu: the device's index, or None for the processor.
         home: keeps programs that were compiled, for JAX; TensorFlow keeps none.
     """

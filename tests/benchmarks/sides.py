@@ -87,8 +87,8 @@ class Ran:
         return next((seconds for seconds, value in self.ends if value >= val_accuracy), float("inf"))
 
 
-def environment(tuned: bool = False) -> dict[str, str]:
-    """What a side's process finds. What is tuned computes with the routines that bench's workers compute with."""
+def environment(tuned: bool) -> dict[str, str]:
+    """What a process finds. One that is tuned computes with the routines that bench's workers compute with."""
     path = [str(HERE), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
     routines = {backend.ROUTINES: "1"} if tuned else {}
@@ -104,7 +104,7 @@ def search(setting: Setting, family: str, *arguments: str) -> Ran:
     if setting.data_dir is not None:
         command += ["--data-dir", str(setting.data_dir)]
     began, clock = time.time(), time.monotonic()
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(command, env=environment(tuned=False), capture_output=True, text=True)
     seconds = time.monotonic() - clock
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
@@ -137,7 +137,7 @@ def rival(script: str, task: Task, *arguments: str) -> Ran:
 def tool(script: str, *arguments: str, told: str = "") -> Any:
     """The JSON that one of the scripts beside this one prints."""
     command = [sys.executable, str(HERE / f"{script}.py"), *arguments]
-    done = subprocess.run(command, env=environment(), input=told, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment(tuned=True), input=told, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{script} ended with {done.returncode}: {done.stderr[-2000:]}")
     return json.loads(done.stdout)
