@@ -102,7 +102,7 @@ def _best(board: Board, width: int, columns: Columns, ascii_only: bool) -> list[
     if not board.searching and board.results:
         return _results(board, width, ascii_only)
     if board.best is None or board.best.val_accuracy is None:
-        return [("best: none yet", "dim")]
+        return [("best: none yet", "dim")] if board.searching else []  # retraining keeps no images back to validate on
     short = width < 76
     label = f"best {'#' if short else 'trial '}{board.best.number}"
     spark_width = columns.value_at - columns.elapsed_at - columns.gap

@@ -184,15 +184,15 @@ def _stack(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *values: jnp.stack(values), *trees)
 
 
-def training_step(dtype: str) -> Callable[[], float]:
-    """A convolution and a matrix product with their gradients in this dtype, compiled."""
+def training_step(dtype: str, images: int) -> Callable[[], float]:
+    """A convolution of so many images and a matrix product with their gradients in this dtype, compiled."""
     keys = jax.random.split(jax.random.key(0), 3)
-    shapes = ((128, 13, 13, 32), (3, 3, 32, 64), (11 * 11 * 64, 32))
+    shapes = ((images, 13, 13, 32), (3, 3, 32, 64), (11 * 11 * 64, 32))
     values = [jax.random.normal(key, shape).astype(dtype) for key, shape in zip(keys, shapes, strict=True)]
 
     def total(x: Any, kernel: Any, matrix: Any) -> Any:
         hidden = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        return jnp.sum((jax.nn.relu(hidden).reshape(128, -1) @ matrix).astype(jnp.float32))
+        return jnp.sum((jax.nn.relu(hidden).reshape(images, -1) @ matrix).astype(jnp.float32))
 
     def step(*values: Any) -> Any:
         gradients = jax.grad(total, argnums=(0, 1, 2))(*values)

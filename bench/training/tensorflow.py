@@ -136,16 +136,16 @@ class TensorFlowTrainer(CompiledTrainer):
         return tf.where(finite, total, math.nan)
 
 
-def training_step(dtype: str) -> Callable[[], float]:
-    """A convolution and a matrix product with their gradients in this dtype, traced."""
-    x = tf.cast(tf.random.normal((128, 13, 13, 32)), dtype)
+def training_step(dtype: str, images: int) -> Callable[[], float]:
+    """A convolution of so many images and a matrix product with their gradients in this dtype, traced."""
+    x = tf.cast(tf.random.normal((images, 13, 13, 32)), dtype)
     kernel = tf.cast(tf.random.normal((3, 3, 32, 64)), dtype)
     matrix = tf.cast(tf.random.normal((11 * 11 * 64, 32)), dtype)
 
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch([x, kernel, matrix])
-            hidden = tf.reshape(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "VALID")), (128, -1))
+            hidden = tf.reshape(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "VALID")), (images, -1))
             total = tf.reduce_sum(tf.cast(hidden @ matrix, tf.float32))
         return tf.add_n([tf.reduce_sum(tf.cast(g, tf.float32)) for g in tape.gradient(total, [x, kernel, matrix])])
 

@@ -141,7 +141,8 @@ def search(options: argparse.Namespace, framework: str, folder: Path, gpu: str |
 
 def measure(options: argparse.Namespace, family: str, framework: str, task: dict[str, Any], home: Path) -> Any:
     """Images a second of every way to train: median, lowest and highest of the rounds."""
-    environment = {**os.environ, **backend.environment(framework, None, task["gpu"], home)}
+    # `fit` and the loop stand beside workers, and so compute with their routines.
+    environment = {backend.ROUTINES: "1", **os.environ, **backend.environment(framework, None, task["gpu"], home)}
     ways = ["fit", "loop", *(["grouped"] if framework == "jax" else []), *options.processes]
     found: dict[str, list[float]] = {}
     for number in range(options.rounds):

@@ -207,6 +207,16 @@ def test_a_stage_shows_its_accuracies_by_run_and_losses_while_there_are_none():
     assert "validation %  trial 2: 98.50, trial 4: 99.07 99.11" in shown
 
 
+def test_a_stage_that_no_search_went_before_promises_no_best():
+    board = Board(Clock())
+    board.expect_workers(1)
+    board.begin_search("cnn on mnist", 50, [], 1, None)
+    assert "best: none yet" in text(board)
+    board.begin_stage("retrain cnn, 5 seeds", 5, "seed")
+    shown = text(board)
+    assert "best" not in shown and len(shown.splitlines()) == 4
+
+
 def test_a_run_that_is_stopped_or_no_longer_there_hears_no_more():
     board, _ = searched()
     board.apply(Paused(5, 0))

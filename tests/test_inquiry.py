@@ -1,0 +1,31 @@
+"""What a worker is asked before anything is trained."""
+
+from bench.family import load
+from bench.inquiry import measured_precision, sizes
+from bench.workers.messages import Probed, Sized
+
+
+class Warm:
+    """A pool whose worker is idle already: it says nothing before it is asked something."""
+
+    idle = (0,)
+
+    def __init__(self, answer):
+        self._answer, self.asked = answer, []
+
+    def device_of(self, worker):
+        return "CPU"
+
+    def send(self, worker, message):
+        self.asked.append(message)
+
+    def poll(self, timeout):
+        assert self.asked, "it waited for a worker that waited for it"
+        return [(0, self._answer)]
+
+
+def test_an_idle_worker_is_asked_at_once():
+    pool = Warm(Probed(2.0, 1.0))
+    assert measured_precision(pool) == "bfloat16"
+    family = load("mlp")
+    assert sizes(family, [dict(family.reference)], "float32", Warm(Sized((407050,), None))) == (407050,)
