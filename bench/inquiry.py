@@ -32,11 +32,7 @@ def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
 
     asked: int | None = None
     while True:
-        if asked is None and pool.idle:
-            asked = pool.idle[0]
-            pool.send(asked, Probe())
-            tell(asked, "probing")
-        for worker, message in pool.poll(1.0):
+        for worker, message in pool.poll(_patience(pool, asked)):
             if isinstance(message, Probed):
                 tell(worker, "ready")
                 return message
@@ -44,6 +40,10 @@ def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
                 asked = None
             if isinstance(message, Ready):
                 tell(worker, "ready")
+        if asked is None and pool.idle:
+            asked = pool.idle[0]
+            pool.send(asked, Probe())
+            tell(asked, "probing")
 
 
 def sizes(
@@ -62,13 +62,7 @@ def sizes(
     asked: int | None = None
     since, lost = time.monotonic(), 0
     while not stop_asked():
-        if asked is None and pool.idle:
-            asked, since = pool.idle[0], time.monotonic()
-            pool.send(asked, Size(pack(family), tuple(configs), precision))
-        elif asked is not None and time.monotonic() - since > BUILD_SECONDS:
-            pool.kill(asked)
-            raise FamilyError(f"Family {family.name!r}: `build` did not return within {BUILD_SECONDS:.0f} s.")
-        for worker, message in pool.poll(1.0):
+        for worker, message in pool.poll(_patience(pool, asked)):
             if isinstance(message, Sized):
                 if message.problem:
                     log = f"the end of {pool.log_of(worker)} has the traceback"
@@ -78,4 +72,15 @@ def sizes(
                 asked, lost = None, lost + 1
                 if lost == ATTEMPTS:
                     raise FamilyError(f"Family {family.name!r}: {message.detail} while it built the models.")
+        if asked is None and pool.idle:
+            asked, since = pool.idle[0], time.monotonic()
+            pool.send(asked, Size(pack(family), tuple(configs), precision))
+        elif asked is not None and time.monotonic() - since > BUILD_SECONDS:
+            pool.kill(asked)
+            raise FamilyError(f"Family {family.name!r}: `build` did not return within {BUILD_SECONDS:.0f} s.")
     raise Interrupted("Stopped before anything was trained.")
+
+
+def _patience(pool: Pool, asked: int | None) -> float:
+    """Seconds to wait for a message: none where a worker waits to be asked, and only its death may have to be heard."""
+    return 0.0 if asked is None and pool.idle else 1.0

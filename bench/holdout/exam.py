@@ -328,5 +328,6 @@ def _measure_serving(model: Any, folder: Path) -> None:
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # all is written; the framework would take most of a second to put itself away, and the parent waits

@@ -150,7 +150,7 @@ def training_step(dtype: str, images: int) -> Callable[[], float]:
         return tf.add_n([tf.reduce_sum(tf.cast(g, tf.float32)) for g in tape.gradient(total, [x, kernel, matrix])])
 
     compiled = tf.function(step, autograph=False)
-    compiled()
+    float(compiled())
     return lambda: float(compiled())
 
 

@@ -30,19 +30,38 @@ class Clocked:
 @pytest.mark.parametrize(
     ("float32", "bfloat16", "turns", "chosen"),
     [
-        (0.010, 0.100, 1, "float32"),
-        (0.100, 0.010, 1, "bfloat16"),
-        (0.010, 0.020, 8, "float32"),
+        (0.010, 0.100, 2, "float32"),
+        (0.300, 0.080, 2, "bfloat16"),
+        (0.020, 0.040, 4, "float32"),
         (0.010, 0.008, 8, "bfloat16"),
         (0.010, 0.0095, 8, "float32"),
     ],
 )
-def test_one_turn_is_enough_where_it_is_plain(monkeypatch, float32, bfloat16, turns, chosen):
+def test_turns_end_where_they_take_long(monkeypatch, float32, bfloat16, turns, chosen):
     framework = Clocked(monkeypatch, {"float32": float32, "bfloat16": bfloat16})
     found = precision.measure()
     assert found == pytest.approx((1e3 * float32, 1e3 * bfloat16))
     assert framework.calls == ["float32", "bfloat16"] * turns
     assert Probed(*found).precision == chosen
+
+
+def test_one_stall_does_not_decide(monkeypatch):
+    framework = Clocked(monkeypatch, {"float32": 0.003, "bfloat16": 0.5})
+    step, stalled = framework.training_step, []
+
+    def stalls_once(dtype, images):
+        run = step(dtype, images)
+
+        def once():
+            run()
+            if dtype == "bfloat16" and not stalled:
+                stalled.append(True)
+                framework._seconds["bfloat16"] = 0.001
+
+        return once
+
+    framework.training_step = stalls_once
+    assert Probed(*precision.measure()).precision == "bfloat16"
 
 
 @pytest.mark.parametrize(("gpu", "images"), [(False, 32), (True, 128)])
