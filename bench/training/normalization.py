@@ -7,6 +7,7 @@ passes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,10 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# With other numbers of channels oneDNN's kernel forward is three times as slow as moments and a product (AVX-512, 24
-# channels), and both of its kernels are in bfloat16; its kernel for the gradient in float32 is fast with any number of
-# channels of images. Of rows, without height and width, Keras's dozen operations are as quick then, or twice as quick.
-ALIGNED = 16
+ALIGNED = 16  # oneDNN's kernels take several times as long with channels that are no multiple of it (AVX-512)
 
 
 def replacement(layer: Any) -> Callable[..., Any] | None:
@@ -40,21 +38,37 @@ def _fusible(layer: Any) -> bool:
 
 def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     """What `BatchNormalization.call` returns, and the same moving statistics."""
-    channels = inputs.shape[-1]
-    whole = channels is not None and (channels % ALIGNED == 0 or bool(tf.config.get_visible_devices("GPU")))
-    rows = len(inputs.shape) == 2
-    kernels = training and layer.trainable and mask is None and (whole or not rows)
     # Inputs of another dtype are those of a layer that was told not to cast them; Keras computes in theirs.
-    if not kernels or channels is None or inputs.dtype != layer.compute_dtype:
+    usual = training and layer.trainable and mask is None and inputs.dtype == layer.compute_dtype
+    normalized = _kernels(inputs.shape) if usual else None
+    if normalized is None:
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
-    images = tf.reshape(inputs, (-1, 1, 1, channels)) if rows else inputs
+    rows, channels = len(inputs.shape) == 2, inputs.shape[-1]
+    # As positions of one image: of many images with one position each the kernels take up to twice the time.
+    images = tf.reshape(inputs, (1, -1, 1, channels)) if rows else inputs
     scale = tf.ones(channels) if layer.gamma is None else tf.convert_to_tensor(layer.gamma)
     offset = tf.zeros(channels) if layer.beta is None else tf.convert_to_tensor(layer.beta)
-    normalized = _in_one if whole else _in_float32
     outputs, mean, variance = normalized(images, scale, offset, layer.epsilon)
     for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
-    return tf.reshape(outputs, tf.shape(inputs))
+    # Images as the kernel returns them: TensorFlow fuses a ReLU with it only where nothing stands between.
+    return tf.reshape(outputs, tf.shape(inputs)) if rows else outputs
+
+
+def _kernels(shape: Any) -> Callable[..., Any] | None:
+    """What normalises inputs of this shape; None for unaligned rows, of which Keras's dozen operations are as quick."""
+    channels = shape[-1]
+    if channels is None:
+        return None
+    if channels % ALIGNED == 0 or tf.config.get_visible_devices("GPU"):
+        return _in_one
+    foldable = len(shape) == 4 and shape.is_fully_defined() and math.prod(shape[:-1]) % _side_by_side(channels) == 0
+    return _folded if foldable else None
+
+
+def _side_by_side(channels: int) -> int:
+    """Of how many positions the channels together are aligned."""
+    return ALIGNED // math.gcd(ALIGNED, channels)
 
 
 def _in_one(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
@@ -73,28 +87,53 @@ def _in_one(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, 
     return y, mean, tf.math.multiply_no_nan(variance, (values - 1.0) / values)  # of one value cuDNN's may be infinite
 
 
-def _in_float32(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
-    """The same as `_in_one`, with a kernel for the gradient alone."""
+def _folded(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """The same as `_in_one`, where only the channels of several positions together are aligned.
+
+    The kernels take those for the channels of one position, so that each has statistics of its own, which are put
+    together (Chan, Golub and LeVeque 1983, equation 2.1). To normalise by given statistics, and its gradient, treat
+    every value by itself; what the gradient owes to the statistics being the batch's own is linear in x, so that the
+    same kernel computes it.
+    """
+    channels, positions = x.shape[-1], math.prod(x.shape[:-1])
+    side = _side_by_side(channels)
+
+    def repeated(values: Any) -> Any:
+        return tf.tile(values, (side,))
+
+    def gathered(values: Any) -> Any:
+        return tf.reshape(values, (side, channels))
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def normalized(x: Any, scale: Any, offset: Any) -> tuple[Any, Any]:
-        mean, variance = tf.nn.moments(x, [0, 1, 2])
-        factor = scale * tf.math.rsqrt(variance + epsilon)
+        folded = tf.reshape(x, (1, -1, 1, side * channels))
+        _, means, variances = _in_one(folded, tf.ones(side * channels), tf.zeros(side * channels), epsilon)
+        mean = tf.reduce_mean(gathered(means), 0)
+        variance = tf.reduce_mean(gathered(variances) + tf.square(gathered(means) - mean), 0)
+        given = {"epsilon": epsilon, "is_training": False}
+
+        def affine(scale: Any, offset: Any) -> Any:
+            told = {"scale": repeated(scale), "offset": repeated(offset)}
+            told |= {"mean": repeated(mean), "variance": repeated(variance)}
+            return tf.raw_ops.FusedBatchNormV3(x=folded, **told, **given).y
 
         def gradient(above: Any, *of_statistics: Any) -> tuple[Any, Any, Any]:
+            statistics = {"reserve_space_1": repeated(mean), "reserve_space_2": repeated(variance)}
             found = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=above,
-                x=x,
-                scale=scale,
-                reserve_space_1=mean,
-                reserve_space_2=variance,
+                y_backprop=tf.reshape(above, folded.shape),
+                x=folded,
+                scale=repeated(scale),
+                **statistics,
                 reserve_space_3=tf.zeros(0),
-                epsilon=epsilon,
-                is_training=True,
+                **given,
             )
-            return found.x_backprop, found.scale_backprop, found.offset_backprop
+            of_scale = tf.reduce_sum(gathered(found.scale_backprop), 0)
+            of_offset = tf.reduce_sum(gathered(found.offset_backprop), 0)
+            share = -scale * tf.math.rsqrt(variance + epsilon) / positions
+            of_x = found.x_backprop + affine(share * of_scale, share * of_offset)
+            return tf.reshape(of_x, x.shape), of_scale, of_offset
 
-        return (x * factor + (offset - mean * factor), mean, variance), gradient
+        return (tf.reshape(affine(scale, offset), x.shape), mean, variance), gradient
 
-    y, mean, variance = normalized(tf.cast(x, tf.float32), scale, offset)
-    return tf.cast(y, x.dtype), mean, variance
+    y, mean, variance = normalized(x, scale, offset)
+    return y, mean, variance

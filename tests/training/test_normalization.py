@@ -38,7 +38,7 @@ def both(options, shape, dtype="float32"):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("shape", [(8, 5, 5, 16), (8, 6, 5, 24), (8, 5, 5, 3), (8, 2, 2, 1), (32, 16), (32, 64)])
+@pytest.mark.parametrize("shape", [(8, 5, 5, 16), (8, 6, 5, 24), (16, 5, 5, 3), (8, 2, 2, 1), (32, 16), (32, 64)])
 @pytest.mark.parametrize("options", [{}, {"scale": False, "center": False}, {"axis": "last", "epsilon": 1e-5}])
 def test_the_kernels_compute_what_the_layer_does(options, shape, dtype):
     options = {**options, **({"axis": len(shape) - 1} if "axis" in options else {})}
@@ -49,12 +49,23 @@ def test_the_kernels_compute_what_the_layer_does(options, shape, dtype):
         np.testing.assert_allclose(mine, other, rtol=near, atol=near * max(1.0, np.abs(other).max()))
 
 
-@pytest.mark.parametrize("units", [1, 10])
-def test_rows_of_other_numbers_of_units_are_left_to_the_layer(units):
-    (ours, kernels), (theirs, _) = both({}, (32, units))
+@pytest.mark.parametrize("shape", [(32, 1), (32, 10), (8, 5, 5, 3)])  # 200 positions, 16 of which would be aligned
+def test_what_no_number_of_positions_aligns_is_left_to_the_layer(shape):
+    (ours, kernels), (theirs, _) = both({}, shape)
     assert not any(KERNEL in name for name in kernels)
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("channels", [16, 24])
+def test_values_far_from_zero_keep_their_variance(channels):
+    x = np.random.default_rng(2).normal(1000, 1, size=(16, 4, 4, channels)).astype(np.float32)
+    layer = keras.layers.BatchNormalization(momentum=0.0)
+    (_, _, _, _, mean, variance), names = of_layer(layer, x, np.ones_like(x), with_kernels=True)
+    assert any(KERNEL in name for name in names)
+    flat = x.reshape(-1, channels).astype(np.float64)
+    np.testing.assert_allclose(mean, flat.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(variance, flat.var(axis=0), rtol=1e-3)
 
 
 @pytest.mark.parametrize("trainable", [True, False])
