@@ -39,36 +39,50 @@ def _fusible(layer: Any) -> bool:
 def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     """What `BatchNormalization.call` returns, and the same moving statistics."""
     # Inputs of another dtype are those of a layer that was told not to cast them; Keras computes in theirs.
-    usual = training and layer.trainable and mask is None and inputs.dtype == layer.compute_dtype
-    normalized = _kernels(inputs.shape) if usual else None
-    if normalized is None:
+    usual = mask is None and inputs.dtype == layer.compute_dtype and (layer.trainable or not training)
+    side = _side_by_side(inputs.shape) if usual else None
+    if side is None:
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
     rows, channels = len(inputs.shape) == 2, inputs.shape[-1]
     # As positions of one image: of many images with one position each the kernels take up to twice the time.
     images = tf.reshape(inputs, (1, -1, 1, channels)) if rows else inputs
     scale = tf.ones(channels) if layer.gamma is None else tf.convert_to_tensor(layer.gamma)
     offset = tf.zeros(channels) if layer.beta is None else tf.convert_to_tensor(layer.beta)
-    outputs, mean, variance = normalized(images, scale, offset, layer.epsilon)
-    for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-        moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
+    if training:
+        normalized = _in_one if side == 1 else partial(_folded, side)
+        outputs, mean, variance = normalized(images, scale, offset, layer.epsilon)
+        for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+            moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
+    else:
+        mean, variance = map(tf.convert_to_tensor, (layer.moving_mean, layer.moving_variance))
+        outputs = _by(side, images, scale, offset, mean, variance, layer.epsilon)
     # Images as the kernel returns them: TensorFlow fuses a ReLU with it only where nothing stands between.
     return tf.reshape(outputs, tf.shape(inputs)) if rows else outputs
 
 
-def _kernels(shape: Any) -> Callable[..., Any] | None:
-    """What normalises inputs of this shape; None for unaligned rows, of which Keras's dozen operations are as quick."""
+def _side_by_side(shape: Any) -> int | None:
+    """Of how many positions the channels together are aligned, for kernels that take them for those of one.
+
+    None where no number of them is, and for rows that are not aligned, of which Keras's dozen operations are as quick.
+    """
     channels = shape[-1]
     if channels is None:
         return None
     if channels % ALIGNED == 0 or tf.config.get_visible_devices("GPU"):
-        return _in_one
-    foldable = len(shape) == 4 and shape.is_fully_defined() and math.prod(shape[:-1]) % _side_by_side(channels) == 0
-    return _folded if foldable else None
+        return 1
+    side = ALIGNED // math.gcd(ALIGNED, channels)
+    foldable = len(shape) == 4 and shape.is_fully_defined() and math.prod(shape[:-1]) % side == 0
+    return side if foldable else None
 
 
-def _side_by_side(channels: int) -> int:
-    """Of how many positions the channels together are aligned."""
-    return ALIGNED // math.gcd(ALIGNED, channels)
+def _by(side: int, x: Any, scale: Any, offset: Any, mean: Any, variance: Any, epsilon: float) -> Any:
+    """Images normalised by given statistics, which have the shape (channels,) as scale and offset have."""
+    folded = tf.reshape(x, (1, -1, 1, side * x.shape[-1])) if side > 1 else x
+    scale, offset, mean, variance = (tf.tile(one, (side,)) for one in (scale, offset, mean, variance))
+    found = tf.raw_ops.FusedBatchNormV3(
+        x=folded, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+    )
+    return tf.reshape(found.y, x.shape) if side > 1 else found.y
 
 
 def _in_one(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
@@ -87,7 +101,7 @@ def _in_one(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, 
     return y, mean, tf.math.multiply_no_nan(variance, (values - 1.0) / values)  # of one value cuDNN's may be infinite
 
 
-def _folded(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
+def _folded(side: int, x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """The same as `_in_one`, where only the channels of several positions together are aligned.
 
     The kernels take those for the channels of one position, so that each has statistics of its own, which are put
@@ -96,44 +110,35 @@ def _folded(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, 
     same kernel computes it.
     """
     channels, positions = x.shape[-1], math.prod(x.shape[:-1])
-    side = _side_by_side(channels)
-
-    def repeated(values: Any) -> Any:
-        return tf.tile(values, (side,))
-
-    def gathered(values: Any) -> Any:
-        return tf.reshape(values, (side, channels))
+    shape = (1, positions // side, 1, side * channels)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def normalized(x: Any, scale: Any, offset: Any) -> tuple[Any, Any]:
-        folded = tf.reshape(x, (1, -1, 1, side * channels))
-        _, means, variances = _in_one(folded, tf.ones(side * channels), tf.zeros(side * channels), epsilon)
-        mean = tf.reduce_mean(gathered(means), 0)
-        variance = tf.reduce_mean(gathered(variances) + tf.square(gathered(means) - mean), 0)
-        given = {"epsilon": epsilon, "is_training": False}
-
-        def affine(scale: Any, offset: Any) -> Any:
-            told = {"scale": repeated(scale), "offset": repeated(offset)}
-            told |= {"mean": repeated(mean), "variance": repeated(variance)}
-            return tf.raw_ops.FusedBatchNormV3(x=folded, **told, **given).y
+        ones, zeros = tf.ones(side * channels), tf.zeros(side * channels)
+        _, *apart = _in_one(tf.reshape(x, shape), ones, zeros, epsilon)
+        means, variances = (tf.reshape(one, (side, -1)) for one in apart)
+        mean = tf.reduce_mean(means, 0)
+        variance = tf.reduce_mean(variances + tf.square(means - mean), 0)
 
         def gradient(above: Any, *of_statistics: Any) -> tuple[Any, Any, Any]:
-            statistics = {"reserve_space_1": repeated(mean), "reserve_space_2": repeated(variance)}
+            scales, means, variances = (tf.tile(one, (side,)) for one in (scale, mean, variance))
             found = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=tf.reshape(above, folded.shape),
-                x=folded,
-                scale=repeated(scale),
-                **statistics,
+                y_backprop=tf.reshape(above, shape),
+                x=tf.reshape(x, shape),
+                scale=scales,
+                reserve_space_1=means,
+                reserve_space_2=variances,
                 reserve_space_3=tf.zeros(0),
-                **given,
+                epsilon=epsilon,
+                is_training=False,
             )
-            of_scale = tf.reduce_sum(gathered(found.scale_backprop), 0)
-            of_offset = tf.reduce_sum(gathered(found.offset_backprop), 0)
+            parts = (found.scale_backprop, found.offset_backprop)
+            of_scale, of_offset = (tf.reduce_sum(tf.reshape(one, (side, -1)), 0) for one in parts)
             share = -scale * tf.math.rsqrt(variance + epsilon) / positions
-            of_x = found.x_backprop + affine(share * of_scale, share * of_offset)
-            return tf.reshape(of_x, x.shape), of_scale, of_offset
+            owed = _by(side, x, share * of_scale, share * of_offset, mean, variance, epsilon)
+            return tf.reshape(found.x_backprop, x.shape) + owed, of_scale, of_offset
 
-        return (tf.reshape(affine(scale, offset), x.shape), mean, variance), gradient
+        return (_by(side, x, scale, offset, mean, variance, epsilon), mean, variance), gradient
 
     y, mean, variance = normalized(x, scale, offset)
     return y, mean, variance

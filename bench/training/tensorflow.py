@@ -21,8 +21,10 @@ from bench.space import Value
 from bench.training.gradients import forgotten
 from bench.training.interface import Data, Recipe
 from bench.training.layers import quicker
-from bench.training.loop import CompiledTrainer, FitTrainer, Forward, built, scale_of, steps_itself
+from bench.training.loop import EVAL_BATCH, CompiledTrainer, FitTrainer, Forward, built, scale_of, steps_itself
 from bench.training.updates import Updates
+
+AT_ONCE = 128  # images that a processor judges at once: the activations of more leave its caches
 
 
 def start(threads: int, gpu: str | None) -> str:
@@ -43,8 +45,8 @@ def make_trainer(
     """Build the family's model for this configuration and wrap it in the loop that suits it; see `built`."""
     began = time.perf_counter()
     model, recipe = built(family, config, data, seed, precision)
-    loop = FitTrainer if steps_itself(model) else TensorFlowTrainer
-    return loop(model, data, recipe, seed, time.perf_counter() - began, forward(model, data.x.dtype))
+    loop, judge = (FitTrainer, forward) if steps_itself(model) else (TensorFlowTrainer, judged)
+    return loop(model, data, recipe, seed, time.perf_counter() - began, judge(model, data.x.dtype))
 
 
 def forward(model: Any, dtype: npt.DTypeLike) -> Forward:
@@ -63,6 +65,29 @@ def forward(model: Any, dtype: npt.DTypeLike) -> Forward:
 
     def run(images: Any) -> npt.NDArray[np.float32]:
         return np.asarray(logits(tf.constant(images)).numpy(), np.float32)
+
+    return run
+
+
+def judged(model: Any, dtype: npt.DTypeLike) -> Forward:
+    """The same by the loop's own kernels, some images at once, the last of them filled up with black ones."""
+    kind, compute, shape = np.dtype(dtype), tf.as_dtype(model.compute_dtype), model.input_shape[1:]
+    at_once = EVAL_BATCH if on_gpu() else AT_ONCE
+
+    @forgotten()
+    def logits_of(x: Any) -> Any:
+        with quicker(model):
+            return tf.cast(model(_scaled(x, compute), training=False), tf.float32)
+
+    logits = tf.function(
+        logits_of, input_signature=[tf.TensorSpec((at_once, *shape), tf.as_dtype(kind))], autograph=False
+    )
+
+    def run(images: Any) -> npt.NDArray[np.float32]:
+        short = -len(images) % at_once
+        whole = np.concatenate([images, np.zeros((short, *shape), kind)]) if short else images
+        parts = [logits(tf.constant(whole[i : i + at_once])).numpy() for i in range(0, len(whole), at_once)]
+        return np.asarray(np.concatenate(parts)[: len(images)], np.float32)
 
     return run
 

@@ -57,10 +57,28 @@ def test_what_no_number_of_positions_aligns_is_left_to_the_layer(shape):
         np.testing.assert_array_equal(mine, other)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("filters", "images"), [(16, 128), (24, 3), (20, 130), (3, 300)])
+def test_a_run_is_judged_by_the_kernels_as_keras_would(filters, images, precision):
+    generator = np.random.default_rng(3)
+    x, y = (
+        generator.integers(0, 256, (300, 12, 12, 1)).astype(np.uint8),
+        generator.integers(0, 10, 300).astype(np.int32),
+    )
+    family = load("cnn")
+    config = {**family.reference, "batch_norm": True, "filters": filters, "deep_filters": 16, "dense": 8}
+    run = make_trainer(family, {**config, "batch_size": 64, "epochs": 9}, Data(x, y, x, y, 10), 1, precision)
+    run.advance(640, lambda samples, loss: None)
+    found, expected = run.logits(x[:images]), run.model(x[:images] / np.float32(255), training=False)
+    near = 5e-2 if precision == "bfloat16" else 1e-4
+    assert found.shape == (images, 10) and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=near, atol=near * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("channels", [16, 24])
 def test_values_far_from_zero_keep_their_variance(channels):
     x = np.random.default_rng(2).normal(1000, 1, size=(16, 4, 4, channels)).astype(np.float32)
-    layer = keras.layers.BatchNormalization(momentum=0.0)
+    layer = keras.layers.BatchNormalization(dtype="float32", momentum=0.0)
     (_, _, _, _, mean, variance), names = of_layer(layer, x, np.ones_like(x), with_kernels=True)
     assert any(KERNEL in name for name in names)
     flat = x.reshape(-1, channels).astype(np.float64)
