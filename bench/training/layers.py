@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from bench.training import convolution, dropout, normalization
 
-KERNELS = (  # what stands in for a method of a layer, or None
+Kernels = tuple[tuple[str, Callable[[Any], Any]], ...]  # a method's name, and what stands in for it in a layer, or None
+
+TRAINING: Kernels = (
     ("call", normalization.replacement),
     ("call", dropout.replacement),
     ("convolution_op", convolution.replacement),
 )
+JUDGING: Kernels = (("call", normalization.judging),)
 
 
 @contextmanager
-def quicker(model: Any) -> Iterator[None]:
+def quicker(model: Any, kernels: Kernels = TRAINING) -> Iterator[None]:
     """While a graph is traced, let a model's layers take these kernels, those of nested models too."""
     changed = []
     try:
         for layer in model._flatten_layers():
-            for method, replacement in KERNELS:
+            for method, replacement in kernels:
                 found = replacement(layer)
                 if found is not None:
                     setattr(layer, method, found)

@@ -27,7 +27,7 @@ from bench.training.interface import Data, Diverged, Recipe, check_model
 CALL_SECONDS = 1.0  # aimed length of one call; none may exceed 5 s
 AVERAGED = 3  # a rung is judged by the mean of the weights over the last third of the way there from the one before
 SNAPSHOTS = 8  # of the weights on that stretch
-EVAL_BATCH = 512  # activations of a 64-filter model at 26 x 26 stay below 50 MB
+EVAL_BATCH = 500  # activations of a 64-filter model at 26 x 26 stay below 50 MB
 
 Progress = Callable[[int, float], None]
 Forward = Callable[[Any], npt.NDArray[np.float32]]  # images as they are stored, EVAL_BATCH at most, to float32 logits
@@ -118,7 +118,12 @@ class Base(ABC):
     Args:
         forward: the model's logits.
         build_seconds: what building the model took.
+
+    Attributes:
+        at_once: how many images are judged at once.
     """
+
+    at_once = EVAL_BATCH
 
     def __init__(
         self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float, forward: Forward
@@ -159,7 +164,11 @@ class Base(ABC):
 
     def logits(self, x: Any) -> np.ndarray:
         """Float32 logits, shape (n, classes), of images as they are stored."""
-        return np.concatenate([self._forward(x[i : i + EVAL_BATCH]) for i in range(0, len(x), EVAL_BATCH)])
+        size = min(self.at_once, len(x))
+        # The last ones overlap those before, so that all have one shape, for which a framework compiles once.
+        starts = [min(i, len(x) - size) for i in range(0, len(x), size)]
+        parts = [self._forward(x[i : i + size]) for i in starts]
+        return np.concatenate([*parts[:-1], parts[-1][len(parts) * size - len(x) :]])
 
     def val_accuracy(self, images: int | None = None) -> float:
         began = time.perf_counter()

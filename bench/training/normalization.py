@@ -26,6 +26,11 @@ def replacement(layer: Any) -> Callable[..., Any] | None:
     return partial(_call, layer) if _fusible(layer) else None
 
 
+def judging(layer: Any) -> Callable[..., Any] | None:
+    """The same for a pass that no gradient is taken of, which normalises by the moving statistics."""
+    return partial(_judge, layer) if _fusible(layer) else None
+
+
 def _fusible(layer: Any) -> bool:
     own = type(layer) is keras.layers.BatchNormalization and "call" not in vars(layer)
     if not own or layer.renorm or layer.synchronized or not layer.built:
@@ -38,35 +43,48 @@ def _fusible(layer: Any) -> bool:
 
 def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     """What `BatchNormalization.call` returns, and the same moving statistics."""
-    # Inputs of another dtype are those of a layer that was told not to cast them; Keras computes in theirs.
-    usual = mask is None and inputs.dtype == layer.compute_dtype and (layer.trainable or not training)
-    side = _side_by_side(inputs.shape) if usual else None
+    side = _side_by_side(layer, inputs) if training and layer.trainable and mask is None else None
     if side is None:
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
-    rows, channels = len(inputs.shape) == 2, inputs.shape[-1]
-    # As positions of one image: of many images with one position each the kernels take up to twice the time.
-    images = tf.reshape(inputs, (1, -1, 1, channels)) if rows else inputs
+    normalized = _in_one if side == 1 else partial(_folded, side)
+    outputs, mean, variance = normalized(*_told(layer, inputs))
+    for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
+    return _like(inputs, outputs)
+
+
+def _judge(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    side = None if training and layer.trainable else _side_by_side(layer, inputs)
+    if side is None:
+        return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
+    images, scale, offset, epsilon = _told(layer, inputs)
+    mean, variance = map(tf.convert_to_tensor, (layer.moving_mean, layer.moving_variance))
+    return _like(inputs, _by(side, images, scale, offset, mean, variance, epsilon))
+
+
+def _told(layer: Any, inputs: Any) -> tuple[Any, Any, Any, float]:
+    """(images, scale, offset, epsilon) for the kernels."""
+    channels = inputs.shape[-1]
     scale = tf.ones(channels) if layer.gamma is None else tf.convert_to_tensor(layer.gamma)
     offset = tf.zeros(channels) if layer.beta is None else tf.convert_to_tensor(layer.beta)
-    if training:
-        normalized = _in_one if side == 1 else partial(_folded, side)
-        outputs, mean, variance = normalized(images, scale, offset, layer.epsilon)
-        for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-            moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
-    else:
-        mean, variance = map(tf.convert_to_tensor, (layer.moving_mean, layer.moving_variance))
-        outputs = _by(side, images, scale, offset, mean, variance, layer.epsilon)
+    # Rows as positions of one image: of many images with one position each the kernels take up to twice the time.
+    images = tf.reshape(inputs, (1, -1, 1, channels)) if len(inputs.shape) == 2 else inputs
+    return images, scale, offset, layer.epsilon
+
+
+def _like(inputs: Any, outputs: Any) -> Any:
     # Images as the kernel returns them: TensorFlow fuses a ReLU with it only where nothing stands between.
-    return tf.reshape(outputs, tf.shape(inputs)) if rows else outputs
+    return tf.reshape(outputs, tf.shape(inputs)) if len(inputs.shape) == 2 else outputs
 
 
-def _side_by_side(shape: Any) -> int | None:
+def _side_by_side(layer: Any, inputs: Any) -> int | None:
     """Of how many positions the channels together are aligned, for kernels that take them for those of one.
 
-    None where no number of them is, and for rows that are not aligned, of which Keras's dozen operations are as quick.
+    None where the inputs are not to be had by so many, or are of a dtype that the layer was told not to cast, in which
+    Keras computes; and for rows that are not aligned, of which Keras's dozen operations are as quick.
     """
-    channels = shape[-1]
-    if channels is None:
+    shape, channels = inputs.shape, inputs.shape[-1]
+    if channels is None or inputs.dtype != layer.compute_dtype:
         return None
     if channels % ALIGNED == 0 or tf.config.get_visible_devices("GPU"):
         return 1
@@ -135,6 +153,7 @@ def _folded(side: int, x: Any, scale: Any, offset: Any, epsilon: float) -> tuple
             parts = (found.scale_backprop, found.offset_backprop)
             of_scale, of_offset = (tf.reduce_sum(tf.reshape(one, (side, -1)), 0) for one in parts)
             share = -scale * tf.math.rsqrt(variance + epsilon) / positions
+            # In bfloat16 both are rounded before they are added up; the kernel for aligned channels rounds once.
             owed = _by(side, x, share * of_scale, share * of_offset, mean, variance, epsilon)
             return tf.reshape(found.x_backprop, x.shape) + owed, of_scale, of_offset
 

@@ -20,11 +20,11 @@ from bench.family import Family
 from bench.space import Value
 from bench.training.gradients import forgotten
 from bench.training.interface import Data, Recipe
-from bench.training.layers import quicker
+from bench.training.layers import JUDGING, quicker
 from bench.training.loop import EVAL_BATCH, CompiledTrainer, FitTrainer, Forward, built, scale_of, steps_itself
 from bench.training.updates import Updates
 
-AT_ONCE = 128  # images that a processor judges at once: the activations of more leave its caches
+AT_ONCE = 128  # images that a thread of a processor judges at once: the activations of more leave its caches
 
 
 def start(threads: int, gpu: str | None) -> str:
@@ -70,24 +70,18 @@ def forward(model: Any, dtype: npt.DTypeLike) -> Forward:
 
 
 def judged(model: Any, dtype: npt.DTypeLike) -> Forward:
-    """The same by the loop's own kernels, some images at once, the last of them filled up with black ones."""
-    kind, compute, shape = np.dtype(dtype), tf.as_dtype(model.compute_dtype), model.input_shape[1:]
-    at_once = EVAL_BATCH if on_gpu() else AT_ONCE
+    """The same by the loop's own kernels, traced for each number of images that there is at once."""
+    kind, compute = np.dtype(dtype), tf.as_dtype(model.compute_dtype)
 
     @forgotten()
     def logits_of(x: Any) -> Any:
-        with quicker(model):
+        with quicker(model, JUDGING):
             return tf.cast(model(_scaled(x, compute), training=False), tf.float32)
 
-    logits = tf.function(
-        logits_of, input_signature=[tf.TensorSpec((at_once, *shape), tf.as_dtype(kind))], autograph=False
-    )
+    logits = tf.function(logits_of, autograph=False)
 
     def run(images: Any) -> npt.NDArray[np.float32]:
-        short = -len(images) % at_once
-        whole = np.concatenate([images, np.zeros((short, *shape), kind)]) if short else images
-        parts = [logits(tf.constant(whole[i : i + at_once])).numpy() for i in range(0, len(whole), at_once)]
-        return np.asarray(np.concatenate(parts)[: len(images)], np.float32)
+        return np.asarray(logits(tf.constant(images, kind)).numpy(), np.float32)
 
     return run
 
@@ -122,6 +116,8 @@ class TensorFlowTrainer(CompiledTrainer):
         super().__init__(model, data, recipe, seed, build_seconds, forward)
         began = time.perf_counter()
         self._x, self._y = _tensors(data)
+        if not on_gpu():
+            self.at_once = min(EVAL_BATCH, AT_ONCE * (threads_of() or EVAL_BATCH))
         self._updates = Updates(self._optimizer, model.trainable_variables)
         self._dtype = tf.as_dtype(model.compute_dtype)
         self._steps = tf.function(

@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 from bench.family import Family, load  # noqa: E402  after what it needs is there
 from bench.space import Int, SearchSpace  # noqa: E402
 from bench.training.interface import Data, Diverged  # noqa: E402
-from bench.training.layers import quicker  # noqa: E402
+from bench.training.layers import JUDGING, TRAINING, quicker  # noqa: E402
 from bench.training.tensorflow import make_trainer  # noqa: E402
 from tests.layer_traces import traced  # noqa: E402
 
@@ -55,6 +55,31 @@ def test_what_no_number_of_positions_aligns_is_left_to_the_layer(shape):
     assert not any(KERNEL in name for name in kernels)
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("shape", "taken"), [((8, 4, 4, 16), True), ((8, 5, 4, 24), True), ((32, 16), True), ((32, 10), False)]
+)
+def test_by_moving_statistics_the_kernels_compute_what_the_layer_does(shape, taken, dtype):
+    layer = keras.layers.BatchNormalization(dtype=dtype)
+    model = keras.Sequential([keras.Input(shape[1:]), layer])
+    layer.set_weights([w + np.linspace(0.1, 0.5, w.size).astype(w.dtype) for w in layer.get_weights()])
+    x = tf.cast(np.random.default_rng(4).normal(3, 2, size=shape), layer.compute_dtype)
+    before = [np.asarray(one) for one in layer.weights]
+
+    def judge(x, kernels):
+        with quicker(model, kernels):
+            return model(x, training=False)
+
+    for kernels, found in ((JUDGING, taken), (TRAINING, False)):  # a gradient of a gradient is Keras's alone
+        graph = tf.function(judge, autograph=False).get_concrete_function(x, kernels).graph
+        assert any(KERNEL in operation.type for operation in graph.get_operations()) == found
+    near = 1e-5 if dtype == "float32" else 1e-2
+    mine, theirs = (np.asarray(tf.cast(judge(x, kernels), "float32")) for kernels in (JUDGING, ()))
+    np.testing.assert_allclose(mine, theirs, rtol=near, atol=near)
+    for now, then in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(now, then)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
