@@ -45,8 +45,9 @@ def make_trainer(
     """Build the family's model for this configuration and wrap it in the loop that suits it; see `built`."""
     began = time.perf_counter()
     model, recipe = built(family, config, data, seed, precision)
-    loop, judge = (FitTrainer, forward) if steps_itself(model) else (TensorFlowTrainer, judged)
-    return loop(model, data, recipe, seed, time.perf_counter() - began, judge(model, data.x.dtype))
+    if steps_itself(model):
+        return FitTrainer(model, data, recipe, seed, time.perf_counter() - began, forward(model, data.x.dtype))
+    return TensorFlowTrainer(model, data, recipe, seed, time.perf_counter() - began, judged(model))
 
 
 def forward(model: Any, dtype: npt.DTypeLike) -> Forward:
@@ -69,9 +70,9 @@ def forward(model: Any, dtype: npt.DTypeLike) -> Forward:
     return run
 
 
-def judged(model: Any, dtype: npt.DTypeLike) -> Forward:
-    """The same by the loop's own kernels, traced for each number of images that there is at once."""
-    kind, compute = np.dtype(dtype), tf.as_dtype(model.compute_dtype)
+def judged(model: Any) -> Forward:
+    """The same by the loop's own kernels, traced for each shape and dtype of images."""
+    compute = tf.as_dtype(model.compute_dtype)
 
     @forgotten()
     def logits_of(x: Any) -> Any:
@@ -81,7 +82,7 @@ def judged(model: Any, dtype: npt.DTypeLike) -> Forward:
     logits = tf.function(logits_of, autograph=False)
 
     def run(images: Any) -> npt.NDArray[np.float32]:
-        return np.asarray(logits(tf.constant(images, kind)).numpy(), np.float32)
+        return np.asarray(logits(tf.constant(images)).numpy(), np.float32)
 
     return run
 

@@ -200,6 +200,17 @@ def test_a_state_of_another_model_or_a_torn_one_is_refused(tmp_path):
         trainer.load_state(path)
 
 
+@pytest.mark.parametrize("at_once", [1, 16, 20, 128, 500])
+@pytest.mark.parametrize("images", [1, 15, 16, 17, 100, 128, 129, 255, 256, 257])
+def test_every_image_is_judged_once_and_all_calls_have_one_shape(images, at_once):
+    data, family = digits_like(), load("mlp")
+    trainer = make_trainer(family, {**family.reference, **SMALL, "epochs": 1}, data, 0, "float32")
+    trainer.at_once, sizes = at_once, []
+    trainer._forward = lambda x: sizes.append(len(x)) or x.astype(np.float32)
+    np.testing.assert_array_equal(trainer.logits(np.arange(images)), np.arange(images))
+    assert len(set(sizes)) == 1 and sizes[0] <= at_once and sum(sizes) - images < 16 * len(sizes)
+
+
 @pytest.mark.parametrize("judged_on", [None, 32])
 def test_the_confusion_is_that_of_the_last_evaluation(judged_on):
     data, family = digits_like(), load("mlp")

@@ -12,6 +12,7 @@ tf = pytest.importorskip("tensorflow")
 
 from bench.family import Family, load  # noqa: E402  after what it needs is there
 from bench.space import Int, SearchSpace  # noqa: E402
+from bench.training import normalization  # noqa: E402
 from bench.training.interface import Data, Diverged  # noqa: E402
 from bench.training.layers import JUDGING, TRAINING, quicker  # noqa: E402
 from bench.training.tensorflow import make_trainer  # noqa: E402
@@ -83,20 +84,24 @@ def test_by_moving_statistics_the_kernels_compute_what_the_layer_does(shape, tak
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("filters", "images"), [(16, 128), (24, 3), (20, 130), (3, 300)])
-def test_a_run_is_judged_by_the_kernels_as_keras_would(filters, images, precision):
+@pytest.mark.parametrize(("filters", "images"), [(16, 128), (24, 16), (20, 130), (3, 300)])
+def test_a_run_is_judged_by_the_kernels_as_keras_would(filters, images, precision, monkeypatch):
     generator = np.random.default_rng(3)
-    x, y = (
-        generator.integers(0, 256, (300, 12, 12, 1)).astype(np.uint8),
-        generator.integers(0, 10, 300).astype(np.int32),
-    )
-    family = load("cnn")
-    config = {**family.reference, "batch_norm": True, "filters": filters, "deep_filters": 16, "dense": 8}
-    run = make_trainer(family, {**config, "batch_size": 64, "epochs": 9}, Data(x, y, x, y, 10), 1, precision)
+    x = generator.integers(0, 256, (300, 12, 12, 1)).astype(np.uint8)
+    y = generator.integers(0, 10, 300).astype(np.int32)
+    family, config = load("cnn"), {"batch_norm": True, "filters": filters, "deep_filters": 16, "dense": 8}
+    config = {**family.reference, **config, "batch_size": 64, "epochs": 9}
+    monkeypatch.setattr("bench.training.tensorflow.threads_of", lambda: 1)
+    run = make_trainer(family, config, Data(x, y, x, y, 10), 1, precision)
     run.advance(640, lambda samples, loss: None)
+    taken = []
+    judge = normalization._judge
+    monkeypatch.setattr(
+        normalization, "_judge", lambda layer, *given, **told: taken.append(layer) or judge(layer, *given, **told)
+    )
     found, expected = run.logits(x[:images]), run.model(x[:images] / np.float32(255), training=False)
     near = 5e-2 if precision == "bfloat16" else 1e-4
-    assert found.shape == (images, 10) and found.dtype == np.float32
+    assert run.at_once == 128 and len(taken) == 4 and found.shape == (images, 10) and found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=near, atol=near * np.abs(expected).max())
 
 
