@@ -145,7 +145,8 @@ def test_a_cluster_that_is_lost_ends_the_search_with_one_sentence_and_the_same_c
     assert process.returncode == 1, said
     (line,) = said.strip().splitlines()
     assert f"The Ray cluster at {nodes.address} is gone" in line and "the same command continues" in line
-    assert finished(tmp_path) == before
+    kept = finished(tmp_path)  # one more may have come to its end while the nodes went down
+    assert all(trial in kept for trial in before) and len(kept) < 5
     fresh = Nodes(tempfile.mkdtemp(prefix="rc-", dir="/tmp"))
     try:
         fresh.start("--num-cpus", "2")
@@ -157,7 +158,7 @@ def test_a_cluster_that_is_lost_ends_the_search_with_one_sentence_and_the_same_c
     assert process.returncode == 0, said
     found = trials(tmp_path)
     assert [trial.state for trial in found] == ["complete"] * 5
-    assert [found[trial.number] for trial in before] == before
+    assert [found[trial.number] for trial in kept] == kept
 
 
 def test_a_pretend_gpu_is_shared_by_the_trials_that_ask_for_half_of_it(nodes, tmp_path):
