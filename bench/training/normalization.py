@@ -46,7 +46,8 @@ def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = Non
     side = _side_by_side(layer, inputs) if training and layer.trainable and mask is None else None
     if side is None:
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
-    normalized = _in_one if side == 1 else partial(_folded, side)
+    apart = _in_float32 if inputs.dtype == tf.float32 else partial(_folded, side)
+    normalized = _in_one if side == 1 else apart
     outputs, mean, variance = normalized(*_told(layer, inputs))
     for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
@@ -119,8 +120,35 @@ def _in_one(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, 
     return y, mean, tf.math.multiply_no_nan(variance, (values - 1.0) / values)  # of one value cuDNN's may be infinite
 
 
+def _in_float32(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """The same, with a kernel for the gradient alone: in float32 that one is quick with any number of channels."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def normalized(x: Any, scale: Any, offset: Any) -> tuple[Any, Any]:
+        mean, variance = tf.nn.moments(x, [0, 1, 2])
+        factor = scale * tf.math.rsqrt(variance + epsilon)
+
+        def gradient(above: Any, *of_statistics: Any) -> tuple[Any, Any, Any]:
+            found = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=above,
+                x=x,
+                scale=scale,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=tf.zeros(0),
+                epsilon=epsilon,
+                is_training=True,
+            )
+            return found.x_backprop, found.scale_backprop, found.offset_backprop
+
+        return (x * factor + (offset - mean * factor), mean, variance), gradient
+
+    y, mean, variance = normalized(x, scale, offset)
+    return y, mean, variance
+
+
 def _folded(side: int, x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
-    """The same as `_in_one`, where only the channels of several positions together are aligned.
+    """The same as `_in_one` in bfloat16, where only the channels of several positions together are aligned.
 
     The kernels take those for the channels of one position, so that each has statistics of its own, which are put
     together (Chan, Golub and LeVeque 1983, equation 2.1). To normalise by given statistics, and its gradient, treat
