@@ -28,7 +28,7 @@ CALL_SECONDS = 1.0  # aimed length of one call; none may exceed 5 s
 AVERAGED = 3  # a rung is judged by the mean of the weights over the last third of the way there from the one before
 SNAPSHOTS = 8  # of the weights on that stretch
 EVAL_BATCH = 500  # activations of a 64-filter model at 26 x 26 stay below 50 MB
-ROUND = 16  # a number of images that kernels for some positions side by side can take; see `normalization`
+MULTIPLE = 16  # of images judged at once, which lets kernels take some positions side by side; see `normalization`
 
 Progress = Callable[[int, float], None]
 Forward = Callable[[Any], npt.NDArray[np.float32]]  # images as they are stored, EVAL_BATCH at most, to float32 logits
@@ -166,7 +166,7 @@ class Base(ABC):
     def logits(self, x: Any) -> np.ndarray:
         """Float32 logits, shape (n, classes), of images as they are stored."""
         size = math.ceil(len(x) / math.ceil(len(x) / self.at_once))
-        size = min(-(-size // ROUND) * ROUND, self.at_once, len(x))
+        size = min(-(-size // MULTIPLE) * MULTIPLE, self.at_once, len(x))
         # The last ones overlap those before, so that all have one shape, for which a framework compiles once.
         starts = [min(i, len(x) - size) for i in range(0, len(x), size)]
         parts = [self._forward(x[i : i + size]) for i in starts]

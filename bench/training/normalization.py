@@ -48,22 +48,22 @@ def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = Non
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
     apart = _in_float32 if inputs.dtype == tf.float32 else partial(_folded, side)
     normalized = _in_one if side == 1 else apart
-    outputs, mean, variance = normalized(*_told(layer, inputs))
+    outputs, mean, variance = normalized(*_arguments(layer, inputs))
     for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
-    return _like(inputs, outputs)
+    return _shaped_like(inputs, outputs)
 
 
 def _judge(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     side = None if training and layer.trainable else _side_by_side(layer, inputs)
     if side is None:
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
-    images, scale, offset, epsilon = _told(layer, inputs)
+    images, scale, offset, epsilon = _arguments(layer, inputs)
     mean, variance = map(tf.convert_to_tensor, (layer.moving_mean, layer.moving_variance))
-    return _like(inputs, _by(side, images, scale, offset, mean, variance, epsilon))
+    return _shaped_like(inputs, _by_statistics(side, images, scale, offset, mean, variance, epsilon))
 
 
-def _told(layer: Any, inputs: Any) -> tuple[Any, Any, Any, float]:
+def _arguments(layer: Any, inputs: Any) -> tuple[Any, Any, Any, float]:
     """(images, scale, offset, epsilon) for the kernels."""
     channels = inputs.shape[-1]
     scale = tf.ones(channels) if layer.gamma is None else tf.convert_to_tensor(layer.gamma)
@@ -73,7 +73,7 @@ def _told(layer: Any, inputs: Any) -> tuple[Any, Any, Any, float]:
     return images, scale, offset, layer.epsilon
 
 
-def _like(inputs: Any, outputs: Any) -> Any:
+def _shaped_like(inputs: Any, outputs: Any) -> Any:
     # Images as the kernel returns them: TensorFlow fuses a ReLU with it only where nothing stands between.
     return tf.reshape(outputs, tf.shape(inputs)) if len(inputs.shape) == 2 else outputs
 
@@ -94,7 +94,7 @@ def _side_by_side(layer: Any, inputs: Any) -> int | None:
     return side if foldable else None
 
 
-def _by(side: int, x: Any, scale: Any, offset: Any, mean: Any, variance: Any, epsilon: float) -> Any:
+def _by_statistics(side: int, x: Any, scale: Any, offset: Any, mean: Any, variance: Any, epsilon: float) -> Any:
     """Images normalised by given statistics, which have the shape (channels,) as scale and offset have."""
     folded = tf.reshape(x, (1, -1, 1, side * x.shape[-1])) if side > 1 else x
     scale, offset, mean, variance = (tf.tile(one, (side,)) for one in (scale, offset, mean, variance))
@@ -120,6 +120,23 @@ def _in_one(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, 
     return y, mean, tf.math.multiply_no_nan(variance, (values - 1.0) / values)  # of one value cuDNN's may be infinite
 
 
+def _gradients(
+    above: Any, x: Any, scale: Any, mean: Any, variance: Any, epsilon: float, *, of_batch: bool
+) -> tuple[Any, Any, Any]:
+    """Those of images, scale and offset, by one kernel; the statistics are those of these images, or given ones."""
+    found = tf.raw_ops.FusedBatchNormGradV3(
+        y_backprop=above,
+        x=x,
+        scale=scale,
+        reserve_space_1=mean,
+        reserve_space_2=variance,
+        reserve_space_3=tf.zeros(0),
+        epsilon=epsilon,
+        is_training=of_batch,
+    )
+    return found.x_backprop, found.scale_backprop, found.offset_backprop
+
+
 def _in_float32(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """The same, with a kernel for the gradient alone: in float32 that one is quick with any number of channels."""
 
@@ -129,17 +146,7 @@ def _in_float32(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, A
         factor = scale * tf.math.rsqrt(variance + epsilon)
 
         def gradient(above: Any, *of_statistics: Any) -> tuple[Any, Any, Any]:
-            found = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=above,
-                x=x,
-                scale=scale,
-                reserve_space_1=mean,
-                reserve_space_2=variance,
-                reserve_space_3=tf.zeros(0),
-                epsilon=epsilon,
-                is_training=True,
-            )
-            return found.x_backprop, found.scale_backprop, found.offset_backprop
+            return _gradients(above, x, scale, mean, variance, epsilon, of_batch=True)
 
         return (x * factor + (offset - mean * factor), mean, variance), gradient
 
@@ -168,24 +175,15 @@ def _folded(side: int, x: Any, scale: Any, offset: Any, epsilon: float) -> tuple
 
         def gradient(above: Any, *of_statistics: Any) -> tuple[Any, Any, Any]:
             scales, means, variances = (tf.tile(one, (side,)) for one in (scale, mean, variance))
-            found = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=tf.reshape(above, shape),
-                x=tf.reshape(x, shape),
-                scale=scales,
-                reserve_space_1=means,
-                reserve_space_2=variances,
-                reserve_space_3=tf.zeros(0),
-                epsilon=epsilon,
-                is_training=False,
-            )
-            parts = (found.scale_backprop, found.offset_backprop)
-            of_scale, of_offset = (tf.reduce_sum(tf.reshape(one, (side, -1)), 0) for one in parts)
+            above, folded = tf.reshape(above, shape), tf.reshape(x, shape)
+            given_x, *apart = _gradients(above, folded, scales, means, variances, epsilon, of_batch=False)
+            of_scale, of_offset = (tf.reduce_sum(tf.reshape(one, (side, -1)), 0) for one in apart)
             share = -scale * tf.math.rsqrt(variance + epsilon) / positions
             # In bfloat16 both are rounded before they are added up; the kernel for aligned channels rounds once.
-            owed = _by(side, x, share * of_scale, share * of_offset, mean, variance, epsilon)
-            return tf.reshape(found.x_backprop, x.shape) + owed, of_scale, of_offset
+            owed = _by_statistics(side, x, share * of_scale, share * of_offset, mean, variance, epsilon)
+            return tf.reshape(given_x, x.shape) + owed, of_scale, of_offset
 
-        return (_by(side, x, scale, offset, mean, variance, epsilon), mean, variance), gradient
+        return (_by_statistics(side, x, scale, offset, mean, variance, epsilon), mean, variance), gradient
 
     y, mean, variance = normalized(x, scale, offset)
     return y, mean, variance
