@@ -27,7 +27,7 @@ from bench.training.interface import Data, Diverged, Recipe, check_model
 CALL_SECONDS = 1.0  # aimed length of one call; none may exceed 5 s
 AVERAGED = 3  # a rung is judged by the mean of the weights over the last third of the way there from the one before
 SNAPSHOTS = 8  # of the weights on that stretch
-EVAL_BATCH = 500  # activations of a 64-filter model at 26 x 26 stay below 50 MB
+EVAL_BATCH = 512  # activations of a 64-filter model at 26 x 26 stay below 50 MB
 MULTIPLE = 16  # of images judged at once, which lets kernels take some positions side by side; see `normalization`
 
 Progress = Callable[[int, float], None]

@@ -43,11 +43,9 @@ def _fusible(layer: Any) -> bool:
 
 def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     """What `BatchNormalization.call` returns, and the same moving statistics."""
-    side = _side_by_side(layer, inputs) if training and layer.trainable and mask is None else None
-    if side is None:
+    normalized = _by_kernels(layer, inputs) if training and layer.trainable and mask is None else None
+    if normalized is None:
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
-    apart = _in_float32 if inputs.dtype == tf.float32 else partial(_folded, side)
-    normalized = _in_one if side == 1 else apart
     outputs, mean, variance = normalized(*_arguments(layer, inputs))
     for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
@@ -56,7 +54,7 @@ def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = Non
 
 def _judge(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
     side = None if training and layer.trainable else _side_by_side(layer, inputs)
-    if side is None:
+    if side is None or not _even(inputs, side):
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
     images, scale, offset, epsilon = _arguments(layer, inputs)
     mean, variance = map(tf.convert_to_tensor, (layer.moving_mean, layer.moving_variance))
@@ -78,20 +76,35 @@ def _shaped_like(inputs: Any, outputs: Any) -> Any:
     return tf.reshape(outputs, tf.shape(inputs)) if len(inputs.shape) == 2 else outputs
 
 
+def _by_kernels(layer: Any, inputs: Any) -> Callable[..., tuple[Any, Any, Any]] | None:
+    """`_in_one` or what does the same for these inputs, or None where Keras is to do it."""
+    side = _side_by_side(layer, inputs)
+    if side is None:
+        return None
+    if side == 1:
+        return _in_one
+    if inputs.dtype == tf.float32:
+        return _in_float32 if len(inputs.shape) == 4 else None
+    return partial(_folded, side) if _even(inputs, side) else None
+
+
 def _side_by_side(layer: Any, inputs: Any) -> int | None:
     """Of how many positions the channels together are aligned, for kernels that take them for those of one.
 
-    None where the inputs are not to be had by so many, or are of a dtype that the layer was told not to cast, in which
-    Keras computes; and for rows that are not aligned, of which Keras's dozen operations are as quick.
+    None where the inputs are of a dtype that the layer was told not to cast, in which Keras computes.
     """
-    shape, channels = inputs.shape, inputs.shape[-1]
+    channels = inputs.shape[-1]
     if channels is None or inputs.dtype != layer.compute_dtype:
         return None
     if channels % ALIGNED == 0 or tf.config.get_visible_devices("GPU"):
         return 1
-    side = ALIGNED // math.gcd(ALIGNED, channels)
-    foldable = len(shape) == 4 and shape.is_fully_defined() and math.prod(shape[:-1]) % side == 0
-    return side if foldable else None
+    return ALIGNED // math.gcd(ALIGNED, channels)
+
+
+def _even(inputs: Any, side: int) -> bool:
+    """Whether the positions can be had by so many; of rows that are not aligned Keras's operations are as quick."""
+    shape = inputs.shape
+    return side == 1 or (len(shape) == 4 and shape.is_fully_defined() and math.prod(shape[:-1]) % side == 0)
 
 
 def _by_statistics(side: int, x: Any, scale: Any, offset: Any, mean: Any, variance: Any, epsilon: float) -> Any:
