@@ -41,7 +41,7 @@ def snippet(family: str, config: Mapping[str, Value], sealed: Sealed, precision:
             "import numpy as np",
             "",
             "from bench.family import load",
-            "from bench.training.loop import labels_for",
+            "from bench.training.fit import labels_for",
             "",
             "config = {",
             *(f"    {name!r}: {value!r}," for name, value in config.items()),
@@ -104,4 +104,4 @@ def _rate(recipe: Recipe) -> list[str]:
 def _arguments(recipe: Recipe) -> list[str]:
     """What `bench.training.loop.make_optimizer` gives the optimizer."""
     sgd = [f"momentum={recipe.momentum!r}", "nesterov=True"] if recipe.optimizer == "sgd" else []
-    return ["rate", *sgd, *([f"weight_decay={recipe.weight_decay!r}"] if recipe.weight_decay else [])]
+    return ["rate", *sgd, *(f"{name}={value!r}" for name, value in recipe.decay.items())]

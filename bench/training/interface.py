@@ -48,6 +48,11 @@ class Recipe:
     warm_up: float = 0.0
     cooldown: float = 0.0
 
+    @property
+    def decay(self) -> dict[str, float]:
+        """What an optimizer of Keras is told of weight decay: none where there is none; AdamW alone has one untold."""
+        return {"weight_decay": self.weight_decay} if self.weight_decay or self.optimizer == "adamw" else {}
+
     @classmethod
     def of(cls, config: Mapping[str, Value]) -> Recipe:
         """Raises FamilyError naming every value that no trainer can use."""

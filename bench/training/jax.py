@@ -22,8 +22,9 @@ from bench.errors import BenchError
 from bench.family import Family
 from bench.space import Value
 from bench.training.budget import steps_for
+from bench.training.fit import FitTrainer
 from bench.training.interface import Data, Recipe
-from bench.training.loop import EVAL_BATCH, CompiledTrainer, FitTrainer, Forward, Pace, built, steps_itself
+from bench.training.loop import EVAL_BATCH, CompiledTrainer, Forward, Pace, built, steps_itself
 from bench.training.program import Knobs, Program, State, dropouts, logits_of, program_of
 
 MOST_STEPS = 1024  # a call; orders of batches are padded to as many, so that every call has one shape

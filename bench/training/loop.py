@@ -71,9 +71,8 @@ def count_parameters(
 
 def make_optimizer(recipe: Recipe) -> Any:
     """The Keras optimizer of a recipe; its learning rate is a variable that the loop sets at every step."""
-    decay = {"weight_decay": recipe.weight_decay} if recipe.weight_decay else {}
     if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=True, **decay)
+        return keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=True, **recipe.decay)
     kinds = {
         "adam": keras.optimizers.Adam,
         "adamw": keras.optimizers.AdamW,
@@ -81,7 +80,17 @@ def make_optimizer(recipe: Recipe) -> Any:
         "nadam": keras.optimizers.Nadam,
         "lion": keras.optimizers.Lion,
     }
-    return kinds[recipe.optimizer](recipe.learning_rate, **decay)
+    return kinds[recipe.optimizer](recipe.learning_rate, **recipe.decay)
+
+
+def rate_at(recipe: Recipe, progress: Any) -> Any:
+    """Learning rate at `progress` in [0, 1) of the run, a number or a tensor; see Recipe."""
+    rate: Any = recipe.learning_rate
+    if recipe.warm_up > 0:
+        rate *= keras.ops.minimum(1.0, progress / recipe.warm_up)
+    if recipe.cooldown > 0:
+        rate *= keras.ops.minimum(1.0, (1.0 - progress) / recipe.cooldown)
+    return rate
 
 
 def scale_of(images: Any) -> float:
@@ -206,12 +215,15 @@ class Base(ABC):
         self.model.save(path)
 
     def _variables(self) -> list[Any]:
-        """All that training changes: weights, statistics, seed generators, and the optimizer's own."""
+        """All that training changes: weights, statistics, seed generators, and the optimizer's own.
+
+        Not the learning rate, which is the recipe's, or what a compiled model's `build` made it.
+        """
         optimizer = self.model.optimizer if self._optimizer is None else self._optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
-        measured = {id(variable) for variable in self.model.metrics_variables}
-        return [*(v for v in self.model.variables if id(v) not in measured), *optimizer.variables]
+        left_out = {id(variable) for variable in (*self.model.metrics_variables, optimizer._learning_rate)}
+        return [v for v in (*self.model.variables, *optimizer.variables) if id(v) not in left_out]
 
     def save_state(self, path: Path) -> None:
         values = map(keras.ops.convert_to_numpy, self._variables())
@@ -224,7 +236,7 @@ class Base(ABC):
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 values, step = [stored[f"{i}"] for i in range(len(stored.files) - 1)], int(stored["step"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RecordError(f"The state of a trial, {path}, does not read back: {error}.") from error
         if [tuple(value.shape) for value in variables] != [value.shape for value in values]:
             raise RecordError(f"The state of a trial, {path}, is of another model.")
@@ -274,59 +286,3 @@ class CompiledTrainer(Base):
                 raise Diverged(f"Loss or weights became {loss} by step {self._step}; lower the learning rate.")
             on_progress(self.samples, loss / steps)
         return losses / max(1, self._step - from_step)
-
-
-class FitTrainer(Base):
-    """Keras's own step, one batch at a time, for models that come compiled or define `train_step`.
-
-    A loss of Keras gets the labels in the form that it takes, any other as integers; see `labels_for`.
-    """
-
-    def __init__(
-        self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float, forward: Forward
-    ) -> None:
-        super().__init__(model, data, recipe, seed, build_seconds, forward)
-        if not getattr(model, "compiled", False):
-            model.compile(
-                optimizer=make_optimizer(recipe), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            )
-        self._labels = labels_for(model, data.y, data.classes)
-        self._traced = False  # by this trainer, however far the run had come before
-
-    def advance(self, to_samples: int, on_progress: Progress) -> float:
-        target = min(steps_for(to_samples, self.recipe.batch_size), self.total_steps)
-        losses, from_step = 0.0, self._step
-        while self._step < target:
-            rows = self._batches.take(1)[0]
-            x = self._data.x[rows].astype(np.float32) * scale_of(self._data.x)
-            began = time.perf_counter()
-            loss = float(self.model.train_on_batch(x, self._labels[rows], return_dict=True)["loss"])
-            seconds = time.perf_counter() - began
-            self.passed(self._step + 1, seconds, self._traced)
-            self._traced = True
-            losses += loss
-            if not math.isfinite(loss):
-                raise Diverged(f"The loss became {loss} by step {self._step}; lower the learning rate.")
-            on_progress(self.samples, loss)
-        weights = map(keras.ops.convert_to_numpy, self.model.trainable_variables)
-        if not all(np.isfinite(np.asarray(weight, np.float32)).all() for weight in weights):  # the loss need not tell
-            raise Diverged(f"Weights are not finite by step {self._step}; lower the learning rate.")
-        return losses / max(1, self._step - from_step)
-
-
-def labels_for(model: Any, labels: Any, classes: int) -> Any:
-    """Labels as the loss of a compiled model takes them.
-
-    Args:
-        labels: integers in [0, classes), shape (n,).
-
-    Returns:
-        float32 rows of zeros and a one, shape (n, classes), for a loss of Keras that is not sparse; else the labels.
-    """
-    loss = model.loss
-    if isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
-        (loss,) = loss.values() if isinstance(loss, dict) else loss
-    found: Any = keras.losses.get(loss) if isinstance(loss, str) or callable(loss) else None
-    kind: Any = found if hasattr(found, "__name__") else type(found)
-    of_keras = kind.__module__.startswith("keras.")
-    return np.eye(classes, dtype=np.float32)[labels] if of_keras and "sparse" not in kind.__name__.lower() else labels

@@ -51,7 +51,8 @@ class Program:
         recipe: names the optimizer; its other values are not used, but for whether there is momentum, and how much.
 
     Attributes:
-        train: (state, knobs, images, labels, order, first, steps) -> (state, sum of the losses). `order` holds batches
+        train: (state, knobs, images, labels, order, first, steps) -> (state, sum of the losses, no number where weights
+            are none). `order` holds batches
             as rows, shape (at least `steps`, batch_size); row k is step `first + k` of the run. The state that is
             given may not be used again.
         train_together: the same for several runs: state, knobs and order have an axis more in front.
@@ -80,7 +81,10 @@ class Program:
             return state, total + loss
 
         # Not lax.scan: its length is a part of the trace, and a search needs calls of many lengths.
-        return jax.lax.fori_loop(0, steps, step, (state, jnp.float32(0.0)))
+        state, total = jax.lax.fori_loop(0, steps, step, (state, jnp.float32(0.0)))
+        # The last step's loss tells nothing of the weights that it makes.
+        finite = [jnp.isfinite(one).all() for one in state.trainable if jnp.issubdtype(one.dtype, jnp.floating)]
+        return state, jnp.where(jnp.stack([jnp.bool_(True), *finite]).all(), total, jnp.nan)
 
     def _step(self, state: State, knobs: Knobs, images: Any, labels: Any, progress: Any) -> tuple[State, Any]:
         def objective(trainable: list[Any]) -> tuple[Any, tuple[Any, Any]]:
@@ -89,7 +93,8 @@ class Program:
             )
             likelihood = jax.nn.log_softmax(outputs.astype(jnp.float32))
             loss = -jnp.mean(jnp.take_along_axis(likelihood, labels[:, None], axis=1))
-            return sum(penalties, loss), (loss, others)
+            # As Keras adds them up, whatever their shapes.
+            return sum(map(jnp.sum, penalties), loss), (loss, others)
 
         with _rates_of(self._dropouts, knobs.kept):
             (_, (loss, others)), gradients = jax.value_and_grad(objective, has_aux=True)(state.trainable)

@@ -18,10 +18,11 @@ import tensorflow as tf
 
 from bench.family import Family
 from bench.space import Value
+from bench.training.fit import FitTrainer
 from bench.training.gradients import forgotten
 from bench.training.interface import Data, Recipe
 from bench.training.layers import JUDGING, quicker
-from bench.training.loop import EVAL_BATCH, CompiledTrainer, FitTrainer, Forward, built, scale_of, steps_itself
+from bench.training.loop import EVAL_BATCH, CompiledTrainer, Forward, built, rate_at, scale_of, steps_itself
 from bench.training.updates import Updates
 
 AT_ONCE = 128  # images that a thread of a processor judges at once: the activations of more leave its caches
@@ -46,7 +47,8 @@ def make_trainer(
     began = time.perf_counter()
     model, recipe = built(family, config, data, seed, precision)
     if steps_itself(model):
-        return FitTrainer(model, data, recipe, seed, time.perf_counter() - began, forward(model, data.x.dtype))
+        build_seconds = time.perf_counter() - began
+        return FitTrainer(model, data, recipe, seed, build_seconds, forward(model, data.x.dtype), forgotten)
     return TensorFlowTrainer(model, data, recipe, seed, time.perf_counter() - began, judged(model))
 
 
@@ -92,16 +94,6 @@ def _scaled(x: Any, dtype: Any) -> Any:
     return tf.cast(tf.cast(x, tf.float32) * scale_of(x), dtype)
 
 
-def _rate(recipe: Recipe, progress: Any) -> Any:
-    """Learning rate at `progress` in [0, 1) of the run; see Recipe."""
-    rate = tf.constant(recipe.learning_rate)
-    if recipe.warm_up > 0:
-        rate *= tf.minimum(1.0, progress / recipe.warm_up)
-    if recipe.cooldown > 0:
-        rate *= tf.minimum(1.0, (1.0 - progress) / recipe.cooldown)
-    return rate
-
-
 @functools.lru_cache(maxsize=1)
 def _tensors(data: Data) -> tuple[Any, Any]:
     """The training set as tensors, copied once for all runs of this process."""
@@ -137,14 +129,15 @@ class TensorFlowTrainer(CompiledTrainer):
 
         def body(k: Any, total: Any) -> tuple[Any, Any]:
             progress = tf.cast(first + k, tf.float32) / float(self.total_steps)
-            self._optimizer.learning_rate.assign(_rate(self.recipe, progress))
+            self._optimizer.learning_rate.assign(rate_at(self.recipe, progress))
             x = _scaled(tf.gather(self._x, order[k]), self._dtype)
             y = tf.gather(self._y, order[k])
             with tf.GradientTape() as tape:
                 with quicker(self.model):
                     logits = tf.cast(self.model(x, training=True), tf.float32)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
-                objective = tf.add_n([loss, *self.model.losses]) if self.model.losses else loss
+                # As Keras adds them up, whatever their shapes; those of activations are in the dtype of these.
+                objective = loss + sum(tf.cast(tf.reduce_sum(one), tf.float32) for one in self.model.losses)
             self._updates.apply(tape.gradient(objective, variables))
             return k + 1, total + loss
 

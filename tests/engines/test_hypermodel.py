@@ -12,8 +12,9 @@ from bench.engines.hyperspace import translate
 from bench.errors import FamilyError, SpaceError
 from bench.holdout.exam import _predict
 from bench.space import Fixed
+from bench.training.fit import FitTrainer
 from bench.training.interface import Data, Recipe
-from bench.training.loop import FitTrainer, count_parameters
+from bench.training.loop import count_parameters
 from bench.training.tensorflow import make_trainer
 
 keras = pytest.importorskip("keras")

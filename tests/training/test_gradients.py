@@ -25,7 +25,7 @@ def without_gradient(x):
     return 2.0 * x, tf.zeros_like
 
 
-def own_run():
+def own_run(compiled=False):
     """A run of a model through whose middle no gradient comes; below it are gradients of bench's own."""
 
     def build(config, shape, classes):
@@ -34,7 +34,10 @@ def own_run():
         x = keras.layers.Dense(8, activation="silu", name="below")(keras.layers.Flatten()(x))
         x = keras.layers.Dense(8, name="between")(keras.layers.Lambda(without_gradient)(x))
         x = keras.layers.BatchNormalization()(keras.layers.Activation("silu")(x))
-        return keras.Model(images, keras.layers.Dense(classes)(x))
+        model = keras.Model(images, keras.layers.Dense(classes)(x))
+        if compiled:
+            model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
 
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (512, 4, 4, 1)).astype(np.uint8)
@@ -43,8 +46,9 @@ def own_run():
     return make_trainer(family, {"epochs": 1}, Data(images, labels, images, labels, 3), 0, "float32")
 
 
-def test_a_gradient_of_its_own_is_used_and_forgotten_with_the_run():
-    run = own_run()
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gradient_of_its_own_is_used_and_forgotten_with_the_run(compiled):
+    run = own_run(compiled)
     registered = set(ops.gradient_registry.list())
     before = {layer.name: layer.get_weights() for layer in run.model.layers}
     run.advance(256, lambda samples, loss: None)

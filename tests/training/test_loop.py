@@ -15,8 +15,9 @@ from bench.space import Int, SearchSpace
 from bench.training import backend
 from bench.training.averaging import Average
 from bench.training.budget import Batches
-from bench.training.interface import Data, Diverged, Recipe
-from bench.training.loop import CompiledTrainer, FitTrainer, count_parameters, make_optimizer
+from bench.training.fit import FitTrainer
+from bench.training.interface import OPTIMIZERS, Data, Diverged, Recipe
+from bench.training.loop import CompiledTrainer, count_parameters, make_optimizer
 
 keras = pytest.importorskip("keras")
 make_trainer = backend.module().make_trainer
@@ -195,9 +196,10 @@ def test_a_state_of_another_model_or_a_torn_one_is_refused(tmp_path):
     wider = make_trainer(family, {**family.reference, **SMALL, "width": 32, "epochs": 1}, digits_like(), 0, "float32")
     with pytest.raises(RecordError, match="of another model"):
         wider.load_state(path)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(RecordError, match="does not read back"):
-        trainer.load_state(path)
+    for left in (1000, 0):
+        path.write_bytes(path.read_bytes()[:left])
+        with pytest.raises(RecordError, match="does not read back"):
+            trainer.load_state(path)
 
 
 @pytest.mark.parametrize("at_once", [1, 16, 20, 128, 500])
@@ -313,6 +315,92 @@ def test_a_model_with_its_own_loss_falls_back_to_keras_own_step():
     assert isinstance(trainer, FitTrainer)
     first = trainer.advance(192, lambda samples, loss: None)
     assert trainer.advance(768, lambda samples, loss: None) < first
+
+
+class OwnStep(keras.Model):
+    def train_step(self, *given):
+        return super().train_step(*given)
+
+
+def own_step(config, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    return OwnStep(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)))
+
+
+def compiled(config, image_shape, classes):
+    model = own_step(config, image_shape, classes)
+    model.compile(keras.optimizers.SGD(config["learning_rate"]), "sparse_categorical_crossentropy")
+    return model
+
+
+def of_own_step(build, **config):
+    family = Family("own", SearchSpace({"epochs": Int(1, 9)}), build)
+    trainer = make_trainer(family, {"batch_size": 4, "epochs": 4, **config}, digits_like(), 0, "float32")
+    assert isinstance(trainer, FitTrainer)
+    return trainer
+
+
+@pytest.mark.parametrize("build", [own_step, compiled])
+def test_the_recipe_has_the_learning_rate_of_a_model_that_comes_uncompiled(build):
+    trainer = of_own_step(build, learning_rate=0.01, warm_up=0.25, cooldown=0.5)
+    shares = []
+    for samples in (4, 192, 384, 576, 768):
+        trainer.advance(samples, lambda samples, loss: None)
+        shares.append(float(trainer.model.optimizer.learning_rate) / 0.01)
+    assert shares == pytest.approx([0, 1, 1, 0.5, 0] if build is own_step else [1] * 5, abs=0.03)
+
+
+@pytest.mark.parametrize("build", [own_step, compiled])
+def test_a_state_goes_on_at_the_learning_rate_that_the_run_is_told(build, tmp_path):
+    trainer, faster = of_own_step(build, learning_rate=0.01), of_own_step(build, learning_rate=0.03)
+    trainer.advance(192, lambda samples, loss: None)
+    trainer.save_state(tmp_path / "state.npz")
+    faster.load_state(tmp_path / "state.npz")
+    assert faster.samples == 192
+    for one, other in zip(trainer.model.weights, faster.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    faster.advance(196, lambda samples, loss: None)
+    assert float(faster.model.optimizer.learning_rate) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_penalties_of_every_dtype_and_shape_are_added_up_as_keras_does(precision):
+    class EachImages(keras.layers.Layer):
+        def call(self, inputs):
+            self.add_loss(keras.ops.mean(keras.ops.square(inputs), axis=1))
+            return inputs
+
+    def build(config, image_shape, classes):
+        inputs = keras.Input(image_shape)
+        x = keras.layers.Dense(8, activity_regularizer="l2", kernel_regularizer="l2")(keras.layers.Flatten()(inputs))
+        return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(EachImages()(x)))
+
+    data, config = digits_like(), {"optimizer": "sgd", "learning_rate": 1e-3, "batch_size": 32, "epochs": 1}
+    ours = make_trainer(Family("own", SearchSpace({"epochs": Int(1, 9)}), build), config, data, 5, precision)
+    assert isinstance(ours, CompiledTrainer)
+    keras.utils.set_random_seed(5)
+    keras.config.set_dtype_policy("float32")  # Keras itself does not add up losses of two dtypes
+    theirs = build(config, data.image_shape, data.classes)
+    theirs.compile(make_optimizer(Recipe.of(config)), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    ours.advance(192, lambda samples, loss: None)
+    rows = Batches(len(data.x), 32, 5).take(6).ravel()
+    theirs.fit(data.x[rows] / np.float32(255), data.y[rows], batch_size=32, shuffle=False, verbose=0)
+    for mine, other in zip(ours.model.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(mine, other, atol=2e-5 if precision == "float32" else 2e-2)
+
+
+def test_weights_that_the_last_step_made_infinite_are_a_divergence():
+    data, family = digits_like(), load("mlp")
+    config = {**family.reference, **SMALL, "optimizer": "sgd", "learning_rate": 1e38, "weight_decay": 1e3, "epochs": 3}
+    trainer = make_trainer(family, config, data, 0, "float32")
+    with pytest.raises(Diverged, match="by step 1;"):
+        trainer.advance(32, lambda samples, loss: None)
+
+
+def test_no_optimizer_decays_weights_unless_it_is_told():
+    for name in OPTIMIZERS:
+        assert not make_optimizer(Recipe(1, optimizer=name)).weight_decay
+        assert make_optimizer(Recipe(1, optimizer=name, weight_decay=0.01)).weight_decay == 0.01
 
 
 def test_a_model_of_the_wrong_output_size_is_refused_with_both_shapes():
