@@ -62,7 +62,9 @@ def confirm(
     complete = [t for t in outcome.trials if t.state == "complete" and t.val_accuracy is not None]
     if len(complete) == 1 and all(t.params == complete[0].params for t in outcome.trials):
         return Confirmed(complete[0], complete[0].val_accuracy or 0.0, ())
-    best = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))[:CANDIDATES]
+    ranked = sorted(complete, key=lambda t: (-(t.val_accuracy or 0.0), t.number))
+    # A configuration that was tried again is one candidate: with two places it would race itself.
+    best = [t for k, t in enumerate(ranked) if all(t.params != other.params for other in ranked[:k])][:CANDIDATES]
     scores: dict[int, list[float]] = {t.number: [] for t in best}
     rounds = ROUNDS if len(best) > 1 else 1
     stages.begin_stage(f"confirm {len(best)} candidates", rounds * len(best), "trial")

@@ -44,7 +44,7 @@ class Trial:
     since those before). `elapsed` is the study's search time when the trial ended, earlier processes counted.
     `confusion` holds the non-zero cells (true label, predicted label, images) of the last evaluation on validation
     images, which at an early rung may be half of them; None for a failed trial and for a retraining, which has no
-    evaluation.
+    evaluation. `sampler_state` is what some samplers remember with a trial, by Optuna's names, where it was read back.
     """
 
     number: int
@@ -63,6 +63,7 @@ class Trial:
     elapsed: float | None = None
     confusion: Cells | None = None
     losses: tuple[tuple[int, float], ...] = ()
+    sampler_state: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def paused(self) -> bool:
@@ -82,7 +83,10 @@ class Trial:
         return self.state != "pruned" or samples != self.rungs[-1][0]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """What anybody but a sampler asks of it."""
+        fields = asdict(self)
+        del fields["sampler_state"]
+        return fields
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -98,6 +102,7 @@ class Started:
     samples_target: int
     attempts: int = 1
     seed: int = 0
+    sampler_state: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from bench.records import Phases, State, Trial
 from bench.space import Choice, Domain, Int, SearchSpace, Value
 
 ATTRIBUTE = "bench"  # the user attribute of a study and of a trial that holds what Optuna has no place for
+SAMPLER = f"{ATTRIBUTE} sampler"  # the one of a trial that holds what its sampler remembers with it
 NOTE = f"{ATTRIBUTE} "  # how those of a study begin that processes leave for each other
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
@@ -56,6 +57,7 @@ def row(
     state: TrialState = TrialState.RUNNING,
     value: float | None = None,
     steps: Mapping[int, float] | None = None,
+    sampler_state: Mapping[str, Any] | None = None,
 ) -> FrozenTrial:
     """A trial in Optuna's terms, to be added to a study."""
     distributions: dict[str, BaseDistribution] = {}
@@ -79,7 +81,7 @@ def row(
             params={name: params[name] for name in distributions},
             distributions=distributions,
             user_attrs={},
-            system_attrs={},
+            system_attrs=dict(sampler_state or {}),
             intermediate_values=dict(steps or {}),
         )
 
@@ -88,6 +90,7 @@ def trial_of(stored: FrozenTrial) -> Trial:
     """The record that a row of Optuna's holds; of a trial that bench did not make, what Optuna knows of it."""
     own = json.loads(stored.user_attrs.get(ATTRIBUTE, "{}"))
     own.setdefault("params", dict(stored.params))
+    own["sampler_state"] = json.loads(stored.user_attrs.get(SAMPLER, "{}"))
     own["seconds"] = Phases(**own.get("seconds", {}))
     if own.get("confusion") is not None:  # records of older versions have none
         own["confusion"] = tuple((true, predicted, images) for true, predicted, images in own["confusion"])

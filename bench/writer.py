@@ -18,7 +18,7 @@ from bench.disk import is_full
 from bench.errors import BenchError
 from bench.patience import Patience, is_gone
 from bench.records import Event, Finished, Paused, Reported, Shelved, Started, Trial
-from bench.rows import ATTRIBUTE, STATES, row
+from bench.rows import ATTRIBUTE, SAMPLER, STATES, row
 from bench.space import SearchSpace
 from bench.tables import TrialTables
 from bench.urls import why
@@ -95,6 +95,8 @@ class Writer:
             return
         template = row(self._space, event.params)
         template.user_attrs[ATTRIBUTE] = json.dumps(attributes)
+        if event.sampler_state:
+            template.user_attrs[SAMPLER] = json.dumps(dict(event.sampler_state))
         failpoints.reach("store: before a trial")
         trial_id, number = self._tables.create(template)
         failpoints.reach("store: after a trial")

@@ -94,6 +94,15 @@ def test_a_finished_trial_reads_back_as_it_was(store):
     assert store.trials("digits-cnn") == [DONE]
 
 
+def test_what_a_sampler_remembers_with_a_trial_stays_with_it(store):
+    remembered = {"cma:generation": 3, "x_for_tell": [0.25, 1.5], "cma:optimizer:0": "80ff" * 500}
+    begun = Started(0, PARAMS, 1, 4000, 1, 77, remembered)
+    write(store, begun, Paused(0, 1), replace(begun, sampler_state={}), Reported(0, 1, 1000, 0.9), Finished(DONE))
+    (trial,) = store.trials("digits-cnn")
+    assert trial == replace(DONE, sampler_state=remembered)
+    assert "sampler_state" not in trial.to_json()
+
+
 def test_a_trial_whose_end_was_half_written_is_run_again_and_one_that_was_shelved_waits(store):
     shelved = replace(DONE, number=1, state="running", elapsed=None)
     write(store, Started(0, PARAMS, 1, 4000, 1, 77), Started(1, PARAMS, 1, 4000, 1, 77), Shelved(1, 1, shelved))

@@ -7,7 +7,7 @@ study, which waits at its rung with its state saved until it is promoted, or unt
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.engines.interface import Continue, Exhausted, Verdict, seed_of
@@ -104,6 +104,9 @@ class Hyperband:
             self._waiting.add(trial.number)
         else:
             self._over.add(trial.number)
+
+    def state_with(self, number: int) -> Mapping[str, Any]:
+        return {}
 
     def resume(self, trials: Sequence[Trial]) -> None:
         self._note_brackets()

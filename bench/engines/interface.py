@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from bench.records import Trial
 from bench.space import Config, Fixed, Float, SearchSpace, When
@@ -57,6 +57,10 @@ class Proposer(Protocol):
         Raises:
             Exhausted: there is nothing left.
         """
+        ...
+
+    def state_with(self, number: int) -> Mapping[str, Any]:
+        """What is to be stored with a trial that was asked for, and given back by `resume`; JSON's types alone."""
         ...
 
     def resume(self, trials: Sequence[Trial]) -> None:

@@ -70,11 +70,11 @@ class LocalDriver:
         """
         company = self._company = self._company or Alone(stored)
         self._take_in(stored)
-        while not self._reached:
+        while not self._reached or self._running:  # others that joined may reach it while a trial runs here
             self._look_around(company, len(self._pool.idle))
             if self._stopped:
                 self._pause()
-                return False
+                return self._reached
             for worker in self._pool.idle:
                 job = self._next_job(worker)
                 if job is not None:
@@ -94,7 +94,7 @@ class LocalDriver:
         news = company.news()
         if news is not None:
             self._take_in(news)
-        for trial in company.left(idle - len(self._again)):
+        for trial in company.left(min(idle, self._places) - len(self._again)):
             if trial.paused:
                 self._shelved[trial.number] = trial
             elif trial.attempts >= ATTEMPTS:
@@ -131,6 +131,11 @@ class LocalDriver:
         return len(self._running)
 
     @property
+    def _places(self) -> int:
+        """How many trials more may begin before the target is reached, if all that run come to their end."""
+        return self._plan.target - len(self._over) - self._begun
+
+    @property
     def _stopped(self) -> bool:
         late = self._plan.seconds is not None and time.monotonic() - self._began > self._plan.seconds
         return late or self._stop_asked()
@@ -139,10 +144,12 @@ class LocalDriver:
 
     def _next_job(self, worker: int) -> Job | None:
         """What this worker does next; None when there is nothing, or nothing yet."""
+        if self._places < 1:
+            return None
         if self._again:
             trial = self._again.pop(0)
             return self._begin(worker, trial.number, dict(trial.params), trial.attempts + 1)
-        if self._exhausted or len(self._over) + self._begun >= self._plan.target:
+        if self._exhausted:
             return None
         assert self._company is not None
         continued: list[int] = []
@@ -171,7 +178,8 @@ class LocalDriver:
         curve = [point for point in before.curve if point[0] <= before.samples] if before else []
         began = time.monotonic() - (before.seconds.total if before else 0.0)
         self._running[worker] = Running(number, params, worker, attempts, seed, began, curve, before=before)
-        self._announce(Started(number, params, worker, round(epochs * plan.train_images), attempts, seed))
+        target, state = round(epochs * plan.train_images), self._proposer.state_with(number)
+        self._announce(Started(number, params, worker, target, attempts, seed, state))
         marks = self._stopper.marks(number)
         if marks is None:
             marks = rungs(plan.train_images, epochs, plan.longest) if plan.marks is None else plan.marks

@@ -58,6 +58,9 @@ class OracleProposer:
         self._given(trial)
         return config
 
+    def state_with(self, number: int) -> Mapping[str, Any]:
+        return {}
+
     def resume(self, trials: Sequence[Trial]) -> None:
         for trial in trials[self._first :]:
             given = oracles().Trial(self._oracle.get_space(), self._id(trial.number), "RUNNING")

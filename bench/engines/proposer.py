@@ -10,8 +10,9 @@ import importlib.util
 import math
 import random
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -49,6 +50,7 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "nsgaiii": lambda seed: optuna.samplers.NSGAIIISampler(seed=seed),
     "brute-force": lambda seed: optuna.samplers.BruteForceSampler(seed=seed),
 }
+REMEMBERING = ("cmaes", "nsgaii", "nsgaiii")  # which distribution or generation a trial was drawn from
 NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 NAMES = (*SAMPLERS, "qmc", "grid")  # the last two need no trials: a point follows from its number
 
@@ -95,6 +97,7 @@ class OptunaProposer:
         self._startup, self._unseen = startup, unseen
         self._asked: dict[int, Config] = {}
         self._told: dict[int, Trial] = {}
+        self._states: dict[int, Mapping[str, Any]] = {}
         self._cap = math.inf
         self._rebuild()
 
@@ -126,6 +129,8 @@ class OptunaProposer:
         if self._sampler == "brute-force" and config in self._asked.values():
             raise Exhausted
         self._asked[number] = config
+        if self._sampler in REMEMBERING:
+            self._states[number] = self._storage.get_trial(trial._trial_id).system_attrs
         return dict(config)
 
     def _from_ends(self, number: int) -> Callable[[str, Domain], Value]:
@@ -149,7 +154,11 @@ class OptunaProposer:
             raise Exhausted
         return points[index]
 
+    def state_with(self, number: int) -> Mapping[str, Any]:
+        return self._states.get(number, {})
+
     def resume(self, trials: Sequence[Trial]) -> None:
+        self._states = {trial.number: trial.sampler_state for trial in trials if trial.sampler_state}
         self._asked = {trial.number: dict(trial.params) for trial in trials}
         self._told = {trial.number: trial for trial in trials if trial.state != "running"}
         self._cap = self._comparable()
@@ -196,18 +205,32 @@ class OptunaProposer:
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         for number, config in sorted(self._asked.items()):
             told = self._told.get(number)
-            self._study.add_trial(self._heard(told) if told else row(self._learned, config))
+            self._study.add_trial(self._heard(told) if told else self._row(number, config))
 
     def _heard(self, trial: Trial) -> FrozenTrial:
         """What the sampler hears of a trial that is over."""
         if trial.state == "failed":
-            return row(self._learned, trial.params, TrialState.FAIL)
+            return self._row(trial.number, trial.params, TrialState.FAIL)
         if trial.state == "complete" and self._cap == math.inf:
-            return row(self._learned, trial.params, TrialState.COMPLETE, trial.val_accuracy)
+            return self._row(trial.number, trial.params, TrialState.COMPLETE, trial.val_accuracy)
         steps = {samples: value for samples, value in trial.rungs if samples <= self._cap}
-        if trial.state == "complete" and trial.curve and trial.curve[-1][0] <= self._cap:
-            steps[int(self._cap)] = trial.val_accuracy or 0.0  # shorter than the rung: its own end is what it reaches
-        return row(self._learned, trial.params, TrialState.PRUNED, steps=steps)
+        if self._cap != math.inf and self._cap not in steps:
+            # Not judged at the rung: the next time that it was, or the end of one that is shorter.
+            later = [value for samples, value in trial.curve if samples > self._cap]
+            if trial.state == "complete":
+                later.append(trial.val_accuracy or 0.0)
+            steps |= {int(self._cap): value for value in later[:1]}
+        return self._row(trial.number, trial.params, TrialState.PRUNED, steps=steps)
+
+    def _row(
+        self,
+        number: int,
+        config: Mapping[str, Value],
+        state: TrialState = TrialState.RUNNING,
+        value: float | None = None,
+        steps: Mapping[int, float] | None = None,
+    ) -> FrozenTrial:
+        return row(self._learned, config, state, value, steps, self.state_with(number))
 
 
 def _reached(trial: Trial) -> float:

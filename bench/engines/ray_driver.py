@@ -167,7 +167,7 @@ class RayDriver(LocalDriver):
         return None
 
     def _more(self) -> bool:
-        return not self._exhausted and len(self._over) + self._begun < self._plan.target
+        return not self._exhausted and self._places > 0
 
     def _announce(self, event: Started) -> None:
         self._unsaid.append(event)

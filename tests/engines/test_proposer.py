@@ -1,7 +1,9 @@
 """The proposer on Optuna's samplers, without any training: values are made up, everything else is real."""
 
 import importlib.util
+import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -35,6 +37,7 @@ def run(asked, count, start=0):
             trial = Trial(number, "pruned", params, curve[0][1], curve=curve)
         else:
             trial = Trial(number, "complete", params, value_of(params), curve=(*curve, (5000, value_of(params))))
+        trial = replace(trial, sampler_state=json.loads(json.dumps(asked.state_with(number))))
         asked.tell(trial)
         trials.append(trial)
     return trials
@@ -99,6 +102,25 @@ def test_a_trial_shorter_than_the_rung_is_heard_with_its_end():
     assert asked._study.trials[0].intermediate_values == {1000: 0.5, 4000: 0.7}
 
 
+@pytest.mark.parametrize(
+    ("state", "curve", "heard"),
+    [
+        ("complete", ((1000, 0.5), (5000, 0.7)), {1000: 0.5, 4000: 0.7}),  # a judgement so near its end saves little
+        ("complete", ((1000, 0.5), (6000, 0.65), (9000, 0.7)), {1000: 0.5, 4000: 0.65}),  # rungs of a bracket
+        ("pruned", ((6000, 0.65),), {4000: 0.65}),
+        ("pruned", ((1000, 0.5),), {1000: 0.5}),
+    ],
+)
+def test_a_trial_that_passed_the_rung_unjudged_is_heard_with_what_it_had_next(state, curve, heard):
+    asked = proposer()
+    for number in range(ENOUGH + 1):
+        of_others = ((1000, 0.5), (4000, 0.6))
+        told = (state, curve) if not number else ("pruned", of_others)
+        asked.tell(Trial(number, told[0], asked.ask(number), told[1][-1][1], curve=told[1]))
+    assert asked._cap == 4000
+    assert asked._study.trials[0].intermediate_values == heard
+
+
 def test_samplers_that_learn_from_complete_trials_alone_hear_them_whole():
     asked = proposer(sampler="nsgaii")
     trials = run(asked, 4)
@@ -112,10 +134,11 @@ def test_the_same_seed_proposes_the_same_trials_and_another_does_not():
     assert [t.params for t in first] != [t.params for t in other]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid", "nsgaii"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid", "nsgaii", "nsgaiii", "cmaes"])
 def test_a_resumed_search_proposes_what_an_unbroken_one_would(sampler):
     space = SearchSpace({"learning_rate": Float(1e-3, 2e-3), "epochs": Int(1, 9)})
-    for count in (12, 30):
+    # Of every three one is complete, and fifty make a generation of NSGA-II.
+    for count in (12, 30, *([160] if sampler in ("nsgaii", "nsgaiii", "cmaes") else [])):
         unbroken = (
             run(proposer(space, sampler, reference={"learning_rate": 1e-3, "epochs": 3}), count + 4)
             if (sampler != "grid" or count == 12)

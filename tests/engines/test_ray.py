@@ -48,6 +48,9 @@ class Script:
     def tell(self, trial):
         pass
 
+    def state_with(self, number):
+        return {}
+
 
 def drive(digits, family, tmp_path, *faults, epochs=1, workers=1, folder=None, forbidden=(), stored=(), **plan):
     """Run one trial a fault; returns the finished trials by number, and all events."""

@@ -1,5 +1,6 @@
 """What a search that goes on knows of the trials that another process left running."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from bench.engines.plan import Plan
 from bench.engines.proposer import OptunaProposer
 from bench.engines.stopper import OptunaStopper
 from bench.family import load
-from bench.records import Paused, Phases, Started, Trial
+from bench.records import Finished, Paused, Phases, Started, Trial
 from bench.workers.messages import AtRung, Decide, Done
 
 FAMILY = load("mlp")
@@ -61,6 +62,59 @@ def test_what_another_process_had_not_decided_is_corrected_and_what_this_one_sai
     assert verdicts[1] == "go"
     if pruner == "asha":
         assert verdicts[0] == "prune"
+
+
+class Workers:
+    """A pool of four that says nothing to two polls, then ends what it was given, a run a poll."""
+
+    def __init__(self):
+        self.idle, self.busy, self.given, self.silent = [0, 1, 2, 3], {}, [], 2
+
+    def submit(self, worker, job):
+        self.idle.remove(worker)
+        self.busy[worker] = job.number
+        self.given.append(job.number)
+
+    def poll(self, seconds):
+        if self.silent:
+            self.silent -= 1
+            return []
+        worker = min(self.busy, key=self.busy.get)
+        self.idle.append(worker)
+        return [(worker, Done(self.busy.pop(worker), "complete", 0.9, 250_000, Phases(), None, 0))]
+
+
+def run_on(stored, target, company):
+    """(whether the target was reached, numbers in the order in which they were begun, those that ended)."""
+    ended = []
+    driver = driver_of("asha", stored, [], lambda event: isinstance(event, Finished) and ended.append(event.trial))
+    driver._pool, driver._company, driver._plan = Workers(), company, replace(driver._plan, target=target)
+    return driver.run(stored), driver._pool.given, [trial.number for trial in ended]
+
+
+def complete(*numbers):
+    return [Trial(number, "complete", PARAMS, 0.9, 250_000, curve=((250_000, 0.9),)) for number in numbers]
+
+
+@pytest.mark.parametrize(("target", "begun"), [(3, [2]), (4, [2, 3]), (6, [2, 3, 4, 5]), (7, [2, 3, 4, 5, 6])])
+def test_no_more_of_what_was_left_is_begun_than_the_target_has_places_for(target, begun):
+    stored = [*complete(0, 1), *(Trial(number, "running", PARAMS, seed=1, attempts=0) for number in (2, 3, 4, 5))]
+    assert run_on(stored, target, Alone(stored)) == (True, begun, begun)  # none is left half trained
+
+
+def test_what_runs_here_comes_to_its_end_though_others_reached_the_target_meanwhile():
+    class Others(Alone):
+        looks = 0
+
+        def news(self):
+            self.looks += 1
+            return [*stored, *complete(1, 2)] if self.looks == 2 else None
+
+        def begin(self, ask):
+            return None
+
+    stored = [Trial(0, "running", PARAMS, seed=1, attempts=0)]
+    assert run_on(stored, 2, Others(stored)) == (True, [0], [0])
 
 
 def test_a_rung_that_comes_after_a_stop_is_neither_stored_nor_judged():
