@@ -130,7 +130,8 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
 def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> Searched:
     from bench.elsewhere import final_by_one
     from bench.finals import final
-    from bench.holding import hold
+    from bench.holding import hold, still_testing
+    from bench.patience import Patience
     from bench.study import accept, outcome
 
     options, study = session.options, session.study_name(family)
@@ -147,7 +148,9 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
         stored: Final | None = None
         if not (search_first and options.no_final) and found.reached:
             given = (found, family, session.sealed, session.home, options.seeds, session.pool, screen)
-            run = partial(final, *given, lambda: stop.asked, options.with_reference)
+            check = partial(still_testing, session.store, study, leases, options.join)
+            patience = partial(Patience(screen.message, lambda: stop.asked), check, "The test set was not opened.")
+            run = partial(final, *given, lambda: stop.asked, options.with_reference, patience)
             stored = final_by_one(
                 session.store,
                 session.home,

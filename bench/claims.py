@@ -141,7 +141,8 @@ def halves_error(comparison: Comparison) -> Claim:
     claim = "The CNN cuts the error by almost 50 %."
     numbers: dict[str, Any] = {"read_as": list(ALMOST_HALF), "p_value": comparison.p_value}
     if found is None or not comparison.tested:
-        why = "There are too few errors to say." if found is None else "One seed says nothing of how seeds differ."
+        equal = "There are too few errors to say, or both make the same."
+        why = equal if found is None else "One seed says nothing of how seeds differ."
         return Claim(claim, "not resolved", (why,), {**numbers, "error_reduction": found and found[0]})
     value, (low, high) = found
     verdict: Verdict = "not resolved"
@@ -196,7 +197,7 @@ def _verdict(signs: Sequence[int]) -> Verdict:
 
 def _change(value: float | None, bounds: Sequence[float] | None) -> str:
     if value is None or bounds is None:
-        return "too few errors for a reduction"
+        return "too few errors, or the same, for a reduction"
     word = "fewer" if value >= 0 else "more"
     low, high = (bounds[0], bounds[1]) if value >= 0 else (-bounds[1], -bounds[0])
     return f"{100 * abs(value):.1f} % {word} errors ({100 * low:.1f} to {100 * high:.1f})"

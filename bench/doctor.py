@@ -119,8 +119,9 @@ def precision(sealed: Sealed, logs: Path, probe: Callable[[Pool], tuple[float, f
             float32, bfloat16, chosen = probe(pool)
             device = pool.device_of(0)
     except BenchError as error:
-        log = (logs / "worker-0.log").read_text(errors="replace").strip().splitlines()
-        said = f"{error} {log[-1] if log else ''}"
+        log = logs / "worker-0.log"  # none where no worker could be started
+        lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
+        said = f"{error} {lines[-1] if lines else ''}".strip()
         mend = f"python -m pip install --force-reinstall {backend.asked()} keras"
         yield Check("devices", "worker", "problem", said, mend)
         return

@@ -67,16 +67,16 @@ def _of_range(value: float, low: float, high: float, *, whole: bool, log: bool) 
     at, start, end = (math.log(number) if log else number for number in (value, low, high))
     share = (at - start) / (end - start)
     reach = 0.0 if whole else NEAR
-    if share <= reach and low > (1 if whole else 0):
+    least = _least(low, whole)
+    if share <= reach and low > least:
         lower = low / WIDER if log else low - (high - low) / 2
-        lower = max(math.floor(lower), 1) if whole else max(lower, 0.0)
+        lower = max(math.floor(lower) if whole else lower, least)
         return "lowest", f"{_text(lower, whole)}:{_text(high, whole)}"
     if share >= 1 - reach:
         higher = high * WIDER if log else high + (high - low) / 2
         if whole:
             return "highest", f"{_text(low, whole)}:{math.ceil(higher)}"
-        if low >= 0 and high <= 1:  # as a share has it: never beyond 1, half of the way to it at most
-            higher = min(higher, (1 + high) / 2)
+        higher = _within(higher, low, high)
         return ("highest", f"{_text(low)}:{_text(higher)}") if higher > high else (None, None)
     return None, None
 
@@ -91,14 +91,25 @@ def _of_options(value: float, options: Sequence[Value]) -> Found:
     whole = all(isinstance(option, int) for option in options)
     first, second, before, last = numbers[0], numbers[1], numbers[-2], numbers[-1]
     if value == last:
-        wider = [*numbers, last * last / before if by_ratio else last + last - before]
-        return "highest", _list(wider, whole)
+        higher = last * last / before if by_ratio else last + last - before
+        higher = _within(higher, first, last) if higher >= 1 and not whole else higher
+        return ("highest", _list([*numbers, higher], whole)) if higher > last else (None, None)
     if value == first:
         lower = first * first / second if by_ratio else first - (second - first)
         lower = math.floor(lower) if whole else lower
-        if lower >= 1 or (not whole and lower > 0):
+        if lower >= 1 or (not whole and lower > 0) or first < 0:
             return "lowest", _list([lower, *numbers], whole)
     return None, None
+
+
+def _least(low: float, whole: bool) -> float:
+    """What no lower bound goes below, where nothing is negative."""
+    return -math.inf if low < 0 else 1 if whole else 0.0
+
+
+def _within(higher: float, low: float, high: float) -> float:
+    """An upper bound; where all are shares never beyond 1, and half of the way to it at most."""
+    return min(higher, (1 + high) / 2) if low >= 0 and high <= 1 else higher
 
 
 def _list(numbers: Sequence[float], whole: bool) -> str:

@@ -66,7 +66,7 @@ class Family:
                 raise SpaceError(f"The reference configuration of family {self.name!r} is not usable:", problems)
 
     def overridden(self, space: SearchSpace) -> Family:
-        """This family on a changed space; the reference moves to the nearest point that the space allows."""
+        """This family on a changed space; the reference moves as `SearchSpace.nearest` says."""
         if self.reference is None:
             return replace(self, space=space)
         return replace(self, space=space, reference=space.nearest(self.reference))
@@ -81,7 +81,7 @@ def discover(directory: Path | None = None) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in _folders(directory):
         for path in sorted(folder.glob("*.py")):
-            if not path.stem.startswith("_"):
+            if path.name[0] not in "._" and path.is_file():  # editors leave hidden ones, and links to nowhere
                 found.setdefault(path.stem, path)
     return found
 
@@ -116,7 +116,10 @@ def load_file(path: Path) -> Family:
     if spec is None or spec.loader is None:
         raise FamilyError(f"{path} is not a Python file; a family stands in a file that ends in .py.")
     module = importlib.util.module_from_spec(spec)
-    code = fingerprint_of(path)
+    try:
+        code = fingerprint_of(path)
+    except OSError as error:
+        raise FamilyError(f"{path} cannot be read: {error.strerror or error}.") from error
     sys.modules[module_name] = module
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the document of --json

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from bench import failpoints
 
+LONGEST = 80  # characters of a slug
+
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call `write` on a temporary file beside `path`, flush it to disk, then rename it into place.
@@ -60,12 +62,12 @@ def states_of(home: Path, study: str, settings: Mapping[str, Any]) -> Path:
 
 
 def unique_slug(name: str) -> str:
-    """A slug that no other name has: one that is not its own slug gets six digits of its hash."""
+    """A slug that no other name has, and is its own: what is no slug gets six digits of its hash."""
     safe = slug(name)
-    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return safe if safe == name else f"{safe[: LONGEST - 7]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def slug(name: str) -> str:
     """A file-name-safe form of a name: letters, digits, '.', '_', '-'; anything else becomes '-'."""
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
-    return safe.strip(".-")[:80] or "unnamed"
+    return safe.strip(".-")[:LONGEST] or "unnamed"

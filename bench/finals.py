@@ -14,7 +14,6 @@ from pathlib import Path
 import bench
 from bench import frozen, hardware, references, results
 from bench.budgets import spent
-from bench.carried import pack
 from bench.confirmation import Confirmed, Stages, confirm, samples_of, train
 from bench.data.sealed import Sealed
 from bench.disk import RESERVE, wait_for_room
@@ -54,6 +53,7 @@ def final(
     stages: Stages,
     stop_asked: Callable[[], bool] = lambda: False,
     with_reference: bool = False,
+    still_ours: Callable[[], None] = lambda: None,
 ) -> Final:
     """The family's tested winner; what is stored is returned, else it is made.
 
@@ -62,6 +62,7 @@ def final(
         pool: called only when there is something to train.
         with_reference: test the reference too, in the same look. A final that is stored without it stays so: to add it
             would be another look.
+        still_ours: called right before the exam; raises where another process has taken the final over.
 
     Raises:
         FrozenStudy: the family's file is not the one that was searched.
@@ -97,6 +98,7 @@ def final(
         manifest = _freeze(
             identity, confirmed, reference, outcome, family, sealed, work, trained, seeds, pool().device_of(0)
         )
+        still_ours()
         return _examine(manifest, sealed, family, home, work, trained, stages, began, room)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -226,7 +228,7 @@ def _examine(
     write_json(folder / "curves.json", [{"seed": t.seed, "samples_and_loss": t.curve} for t in winners])
     models = [_model(work, t.number) for t in trained]
     stages.begin_stage(f"exam: {sealed.n_test:,} test images", 1, "exam")
-    stored = exam.sit(home, folder, manifest_sha256, sealed, models, pack(family), began, room)
+    stored = exam.sit(home, folder, manifest_sha256, sealed, models, family, began, room)
     stages.end_stage()
     return stored
 

@@ -65,6 +65,19 @@ def _alone(store: Store, study: str, leases: Leases) -> str | None:
     return lock.holder(store.folder, study)
 
 
+def still_testing(store: Store, study: str, leases: Leases, join: bool) -> None:
+    """Raises:
+    StudyLocked: this process was held up for longer than its lease, and another one makes the final now.
+    """
+    right = FINAL if join else ALONE
+    if (join or store.folder is None) and not leases.keeps(right):
+        who = next(iter(leases.holders(right).values()), "another process")
+        raise StudyLocked(
+            f"The final of {study!r} was taken over by {who} while this process was held up. The test set was not "
+            "opened here."
+        )
+
+
 def still_alone(study: str, leases: Leases) -> None:
     """Raises:
     StudyLocked: this process was held up for longer than its lease, and another one writes the study now.

@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.carried import pack
 from bench.engines.local import ATTEMPTS
-from bench.errors import FamilyError, Interrupted
+from bench.errors import BenchError, FamilyError, Interrupted
 from bench.family import Family
 from bench.records import Subscriber, WorkerChanged
 from bench.space import Config
@@ -16,22 +16,31 @@ from bench.workers.messages import Lost, Probe, Probed, Ready, Size, Sized
 from bench.workers.pool import Pool
 
 BUILD_SECONDS = 120.0  # for one model, its framework's first use included
+PROBE_SECONDS = 120.0  # for what takes one or two
 
 
-def measured_precision(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> str:
-    """What `auto` chooses on this device."""
-    return probe(pool, subscribers).precision
+def measured_precision(
+    pool: Pool, subscribers: Sequence[Subscriber] = (), stop_asked: Callable[[], bool] = lambda: False
+) -> str:
+    """What `auto` chooses on this device; see `probe`."""
+    return probe(pool, subscribers, stop_asked).precision
 
 
-def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
-    """Let the first worker that is ready measure whether bfloat16 pays on its device."""
+def probe(pool: Pool, subscribers: Sequence[Subscriber] = (), stop_asked: Callable[[], bool] = lambda: False) -> Probed:
+    """Let the first worker that is ready measure whether bfloat16 pays on its device.
+
+    Raises:
+        BenchError: it does not answer.
+        Interrupted: a stop was asked for.
+    """
 
     def tell(worker: int, state: Literal["ready", "probing"]) -> None:
         for subscriber in subscribers:
             subscriber(WorkerChanged(worker, state, pool.device_of(worker)))
 
     asked: int | None = None
-    while True:
+    since = time.monotonic()
+    while not stop_asked():
         for worker, message in pool.poll(_patience(pool, asked)):
             if isinstance(message, Probed):
                 tell(worker, "ready")
@@ -41,9 +50,15 @@ def probe(pool: Pool, subscribers: Sequence[Subscriber] = ()) -> Probed:
             if isinstance(message, Ready):
                 tell(worker, "ready")
         if asked is None and pool.idle:
-            asked = pool.idle[0]
+            asked, since = pool.idle[0], time.monotonic()
             pool.send(asked, Probe())
             tell(asked, "probing")
+        elif asked is not None and time.monotonic() - since > PROBE_SECONDS:
+            pool.kill(asked)
+            raise BenchError(
+                f"A worker did not measure within {PROBE_SECONDS:.0f} s which precision pays. Say --precision float32."
+            )
+    raise Interrupted("Stopped before anything was trained.")
 
 
 def sizes(

@@ -193,7 +193,8 @@ def _notes(ordered: Sequence[Final], against: Final | None, duels: Duels) -> lis
     met = {names[final.id]: duels.pair(final, against)[0] for final in ordered if against}
     undefined = [name for name, pair in met.items() if pair is not None and pair["log_ratio"] is None]
     if undefined and against:
-        notes.append(f"Too few errors for an error reduction against {names[against.id]}: {', '.join(undefined)}.")
+        without = f"Too few errors, or the very same, for an error reduction against {names[against.id]}"
+        notes.append(f"{without}: {', '.join(undefined)}.")
     return [*notes, *sorted({warning for final in ordered for warning in final.warnings})]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -50,8 +51,9 @@ def document(dataset: str, comparable: bool, found: Sequence[Reproduced]) -> dic
     """
     by_family = {one.model.family: one for one in found}
     compared = {(a, b): statistics.compare(by_family[a].correct, by_family[b].correct) for a, b in PAIRS}
-    # A file of somebody's own may have the name and other classes.
-    digits = dataset in HANDWRITTEN and set(found[0].labels.tolist()) == set(range(10))
+    # A file of somebody's own may have the name and other classes, or one image of a class.
+    images = Counter(found[0].labels.tolist())
+    digits = dataset in HANDWRITTEN and set(images) == set(range(10)) and min(images.values()) > 1
     return {
         "schema": SCHEMA,
         "dataset": dataset,

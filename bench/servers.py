@@ -31,11 +31,13 @@ def arguments(url: str) -> dict[str, Any]:
 
 
 def file_of(url: URL) -> Path | None:
-    """The file that holds the database; None where a server does, or memory."""
-    name = url.database
+    """The file that holds the database, by whatever link or `file:` name it is reached; None for a server or memory."""
+    name = url.database or ""
+    if url.query.get("mode") != "memory":
+        name = name.removeprefix("file:")
     if url.get_backend_name() != "sqlite" or not name or name.startswith((":", "file:")):
         return None
-    return Path(name).absolute()
+    return Path(name).resolve()
 
 
 @contextlib.contextmanager
@@ -51,7 +53,7 @@ def one_at_a_time(url: str, own: bool) -> Iterator[None]:
     Raises:
         OSError: the home cannot be written.
     """
-    file = _locked_file(make_url(url))
+    file = file_of(make_url(url))
     if file and file.parent.is_dir():
         with contextlib.ExitStack() as held:
             try:
@@ -70,14 +72,6 @@ def one_at_a_time(url: str, own: bool) -> Iterator[None]:
             engine.dispose()
     else:
         yield
-
-
-def _locked_file(url: URL) -> Path | None:
-    """The file whose lock is held: by whatever link or `file:` name it is reached, it is one."""
-    if url.database and url.database.startswith("file:") and url.query.get("mode") != "memory":
-        url = url.set(database=url.database.removeprefix("file:"))
-    file = file_of(url)
-    return file.resolve() if file else None
 
 
 def missing(error: ModuleNotFoundError) -> MissingPackage:

@@ -37,14 +37,15 @@ class SearchSpace:
 
     Args:
         domains: name -> Int, Float, Choice or When. A `When` names a parameter declared above it.
+        narrowed: made of a space that was declared, so that a condition may never hold; else that is a slip.
 
     Raises:
         SpaceError: naming every problem of the space.
     """
 
-    def __init__(self, domains: Mapping[str, Domain | When | Fixed]) -> None:
+    def __init__(self, domains: Mapping[str, Domain | When | Fixed], narrowed: bool = False) -> None:
         self.domains: dict[str, Domain | When | Fixed] = dict(domains)
-        problems = _space_problems(self.domains)
+        problems = _space_problems(self.domains, narrowed)
         if problems:
             raise SpaceError("The search space is not usable:", problems)
 
@@ -67,14 +68,13 @@ class SearchSpace:
     def nearest(self, config: Mapping[str, Value]) -> Config:
         """The point of this space nearest to `config`: values outside a range move to its edge.
 
-        Raises:
-            SpaceError: an active parameter has no value in `config`.
+        An active parameter that has no value there takes the middle of its range, or the first of its options.
         """
 
         def ask(name: str, domain: Domain) -> Value:
-            if name not in config:
-                raise SpaceError("The configuration is not usable:", [f"{name!r} is active but has no value; give one"])
-            return domain.nearest(config[name])
+            if name in config:
+                return domain.nearest(config[name])
+            return domain.options[0] if isinstance(domain, Choice) else domain.at(0.5)
 
         return self.walk(ask)
 
@@ -122,7 +122,7 @@ class SearchSpace:
             self._override_one(domains, name, value, _rerange, "--range", problems)
         if problems:
             raise SpaceError("The search space cannot be changed as asked:", problems)
-        return SearchSpace(domains)
+        return SearchSpace(domains, narrowed=True)
 
     def _override_one(
         self,
@@ -166,7 +166,7 @@ def restore(description: Mapping[str, Any]) -> SearchSpace:
         if not ready:
             raise SpaceError("The search space is not usable:", [f"{name!r} depends on itself" for name in left])
         domains |= {name: restored(left.pop(name)) for name in ready}
-    return SearchSpace(domains)
+    return SearchSpace(domains, narrowed=True)
 
 
 def fingerprint(description: Mapping[str, Any]) -> str:
@@ -174,7 +174,7 @@ def fingerprint(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
-def _space_problems(domains: Mapping[str, object]) -> list[str]:
+def _space_problems(domains: Mapping[str, object], narrowed: bool) -> list[str]:
     if not domains:
         return ["a space needs at least one parameter"]
     problems: list[str] = []
@@ -188,12 +188,14 @@ def _space_problems(domains: Mapping[str, object]) -> list[str]:
         elif not isinstance(domain, Fixed):
             problems.append(f"{name!r}: must be Int, Float, Choice or When, not {domain!r}")
         if isinstance(declared, When):
-            problems += _condition_problems(name, declared, above, domains)
+            problems += _condition_problems(name, declared, above, domains, narrowed)
         above[str(name)] = declared
     return problems
 
 
-def _condition_problems(name: str, when: When, above: Mapping[str, object], domains: Mapping[str, object]) -> list[str]:
+def _condition_problems(
+    name: str, when: When, above: Mapping[str, object], domains: Mapping[str, object], narrowed: bool
+) -> list[str]:
     if when.parent not in domains:
         return [f"{name!r}: depends on {when.parent!r}, which is no parameter.{did_you_mean(when.parent, domains)}"]
     if when.parent not in above:
@@ -204,8 +206,7 @@ def _condition_problems(name: str, when: When, above: Mapping[str, object], doma
     parent = parent.domain if isinstance(parent, When) else parent
     if isinstance(parent, (Int, Float, Choice)) and not parent.problems():
         never = [value for value in when.values if not parent.contains(value)]
-        # A narrowed parent may leave some values out; a condition that can never hold is a slip.
-        if isinstance(parent, Choice) and never and len(never) == len(when.values) and len(parent.options) > 1:
+        if isinstance(parent, Choice) and len(never) == len(when.values) and not narrowed:
             options = [str(option) for option in parent.options]
             hint = did_you_mean(str(never[0]), options)
             return [f"{name!r}: {when.parent!r} is never {never[0]!r}; its options are {', '.join(options)}.{hint}"]
@@ -242,11 +243,15 @@ def _parse_like(domain: Domain, text: str) -> Value:
 
 
 def _fix(domain: Domain, text: str) -> Fixed:
+    return Fixed(_option(domain, text) if isinstance(domain, Choice) else _number(domain, text))
+
+
+def _number(domain: Int | Float, text: str) -> Value:
+    """A number as typed. It may lie outside the searched range, but not where that kind of range makes no sense."""
     value = _parse_like(domain, text)
-    # A set value may lie outside the searched range, but not where the range's kind makes no sense.
-    if isinstance(domain, (Int, Float)) and domain.low >= 0 and number_of(value) < 0:
+    if domain.low >= 0 and number_of(value) < 0:
         raise ValueError(f"must not be negative, as in {domain}")
-    return Fixed(value)
+    return value
 
 
 def _rerange(domain: Domain, text: str) -> Domain:
@@ -255,7 +260,7 @@ def _rerange(domain: Domain, text: str) -> Domain:
     parts = text.split(":")
     if len(parts) != 2:
         raise ValueError("a range is written low:high, for example 1e-4:1e-2")
-    low, high = (number_of(_parse_like(domain, part.strip())) for part in parts)
+    low, high = (number_of(_number(domain, part.strip())) for part in parts)
     changed: Int | Float
     changed = Int(int(low), int(high), domain.log) if isinstance(domain, Int) else Float(low, high, domain.log)
     problems = changed.problems()

@@ -90,7 +90,7 @@ def judge(statement: Statement, a: Final, b: Final, duels: Duels) -> Judged:
 
 @dataclass(frozen=True)
 class _Found:
-    """What is stored of a against b. `reduction` is 1 - E_a / E_b with its bounds, None with too few errors."""
+    """What is stored of a against b. `reduction` is 1 - E_a / E_b with its bounds, None where undefined."""
 
     difference: float
     low: float
@@ -137,7 +137,7 @@ def _check_better(statement: Statement, found: _Found) -> tuple[Verdict, str]:
 
 def _check_reduction(statement: Statement, found: _Found) -> tuple[Verdict, str]:
     if found.reduction is None:
-        return "not resolved", "There are too few errors for a reduction."
+        return "not resolved", "There are too few errors for a reduction, or both make the same."
     value, low, high = found.reduction
     least, most = statement.amount, math.inf
     if statement.kind == "reduces":
@@ -150,8 +150,10 @@ def _check_reduction(statement: Statement, found: _Found) -> tuple[Verdict, str]
     elif found.worse or high < least or (found.better and low > most):
         verdict = "contradicted"
     asked = f"{_percent(least)} or more" if most == math.inf else f"{_percent(least)} to {_percent(most)}"
+    # Bounds are rounded outwards: none shall seem to reach what was asked that does not.
+    bounds = f"{_percent(low, math.floor)} to {_percent(high, math.ceil)}"
     return verdict, (
-        f"{statement.a} makes {_percent(value)} fewer errors than {statement.b} ({_percent(low)} to {_percent(high)}); "
+        f"{statement.a} makes {_percent(value)} fewer errors than {statement.b} ({bounds}); "
         f"asked: {asked}; {_p(found.p_holm)} after Holm."
     )
 
@@ -189,8 +191,8 @@ def _strongest(statement: Statement, found: _Found) -> str:
     return f"No difference between {a} and {b} is resolved."
 
 
-def _percent(fraction: float) -> str:
-    return f"{round(100 * fraction)} %"  # and no -0 %
+def _percent(fraction: float, whole: Callable[[float], int] = round) -> str:
+    return f"{whole(round(1000 * fraction, 6)) / 10:g} %"
 
 
 def _points(fraction: float) -> str:

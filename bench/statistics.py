@@ -122,7 +122,7 @@ def of_mean(values: Sequence[float]) -> Mean:
         return Mean(mean, None, None)
     variance = Variance(spread**2 / len(sample), len(sample) - 1)
     half = variance.quantile() * variance.standard_error
-    return Mean(mean, (mean - half, mean + half), _p_value(mean, variance))
+    return Mean(mean, (mean - half, mean + half), _p_value(mean, variance, len(sample)))
 
 
 def t_quantile(df: float) -> float:
@@ -181,7 +181,7 @@ def compare(a: Correct, b: Correct) -> Comparison:
         difference,
         variance.standard_error,
         (max(-1.0, difference - half), min(1.0, difference + half)),
-        _p_value(difference, variance),
+        _p_value(difference, variance, images),
         variance.df,
         log_ratio,
         log_ci,
@@ -219,7 +219,8 @@ def contrast(correct: Correct, chosen: npt.NDArray[np.bool_]) -> Contrast:
     half = variance.quantile() * variance.standard_error
     ci95 = (max(-1.0, difference - half), min(1.0, difference + half))
     tested = seeds > 1 and float(errors.mean() * chosen.sum()) >= LEAST_ERRORS
-    return Contrast(difference, ci95, _p_value(difference, variance), tested)
+    smaller = min(int(chosen.sum()), int((~chosen).sum()))
+    return Contrast(difference, ci95, _p_value(difference, variance, smaller), tested)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -278,11 +279,12 @@ def mean_squares(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     return images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1), ms_residual
 
 
-def _p_value(difference: float, variance: Variance) -> float:
+def _p_value(difference: float, variance: Variance, values: int) -> float:
+    """Where all of so many values agree there is no variance to test by, and the two-sided sign test stands in."""
     if difference == 0:
         return 1.0
     if variance.value == 0:
-        return 0.0
+        return float(2.0 ** (1 - values))
     from scipy import stats
 
     return float(2 * stats.t.sf(abs(difference) / variance.standard_error, variance.df))

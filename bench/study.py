@@ -241,7 +241,7 @@ def _made(
         time.sleep(0.5)
     settings = store.settings(request.study) if request.join else None
     if settings is None:
-        settings = _settings(request, sealed, pool, subscribers)
+        settings = _settings(request, sealed, pool, subscribers, stop_asked)
         store.create(request.study, settings)
     else:
         _check_frozen(request, sealed, settings)
@@ -251,7 +251,9 @@ def _made(
     return settings
 
 
-def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequence[Subscriber]) -> dict[str, Any]:
+def _settings(
+    request: Request, sealed: Sealed, pool: Pool, subscribers: Sequence[Subscriber], stop_asked: Callable[[], bool]
+) -> dict[str, Any]:
     precision = request.precision or "auto"
     return {
         "schema": 1,
@@ -269,7 +271,7 @@ def _settings(request: Request, sealed: Sealed, pool: Pool, subscribers: Sequenc
         "seed": request.seed if request.seed is not None else 0,
         "sampler": ENGINES[request.engine].sampler(request.sampler),
         "pruner": ENGINES[request.engine].pruner(request.sampler, request.pruner),
-        "precision": measured_precision(pool, subscribers) if precision == "auto" else precision,
+        "precision": measured_precision(pool, subscribers, stop_asked) if precision == "auto" else precision,
         "purpose": request.purpose,
         "backend": pool.framework,
         **_judged(request),

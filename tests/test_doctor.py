@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from bench.doctor import precision
+from bench.holdout.seal import ensure
+
 BENCH = [sys.executable, "-m", "bench"]
 
 
@@ -64,6 +67,14 @@ def test_what_stands_in_the_way_is_a_problem_with_a_remedy_and_exit_1(tmp_path, 
     assert rows[where]["state"] == "problem"
     assert rows[where]["remedy"]
     assert "secret" not in json.dumps(printed)
+
+
+def test_a_worker_that_cannot_even_be_started_is_a_row(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "abacus")
+    sealed = ensure(tmp_path / "home", "digits", None, lambda line: None)
+    (row,) = precision(sealed, tmp_path / "logs", lambda pool: (1.0, 1.0, "float32"))
+    assert (row.name, row.state) == ("worker", "problem")
+    assert "abacus" in row.said
 
 
 def test_a_package_that_does_not_import_is_named(tmp_path, monkeypatch):

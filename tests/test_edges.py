@@ -37,7 +37,11 @@ def placed(domain, value):
         (Float(0.0, 1.0), 1.0, None, None),  # nothing above the whole
         (Float(0.9, 0.99), 0.99, "highest", "0.9:0.995"),
         (Float(0.1, 0.6), 0.1, "lowest", "0:0.6"),
-        (Float(-2.0, 2.0), -2.0, None, None),
+        (Float(-2.0, 2.0), -2.0, "lowest", "-4:2"),  # no limit where there are negative ones
+        (Int(-4, 4), -4, "lowest", "-8:4"),
+        (Choice(-1, 0, 1), -1, "lowest", "-2,-1,0,1"),
+        (Choice(0.25, 0.5, 0.75), 0.75, "highest", "0.25,0.5,0.75,0.875"),
+        (Choice(0.0, 0.5, 1.0), 1.0, None, None),
         (Float(1.0, 1.0), 1.0, None, None),
         (Choice(64, 128, 256), 256, "highest", "64,128,256,512"),
         (Choice(64, 128, 256), 64, "lowest", "32,64,128,256"),

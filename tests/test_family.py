@@ -91,6 +91,28 @@ def test_an_overridden_space_moves_the_reference_to_its_nearest_point(name):
     assert changed.space.problems_of(changed.reference) == []
 
 
+@pytest.mark.parametrize("name", ["mlp", "mlp_dropout", "cnn"])
+@pytest.mark.parametrize(
+    ("fixed", "ranges"),
+    [({"optimizer": "sgd"}, {}), ({"optimizer": "sgd", "momentum": 0.9}, {}), ({}, {"optimizer": "sgd,adam"})],
+)
+def test_a_parameter_that_becomes_active_has_a_value_in_the_reference(name, fixed, ranges):
+    family = load(name)
+    changed = family.overridden(family.space.override(fixed, ranges))
+    assert changed.space.problems_of(changed.reference) == []
+    assert changed.reference["optimizer"] == "sgd"
+    middle = changed.space.domains["momentum"].domain.at(0.5)
+    assert changed.reference["momentum"] == fixed.get("momentum", middle)
+
+
+def test_what_editors_leave_beside_families_is_none(tmp_path):
+    folder = write(tmp_path, "tiny", GOOD).parent
+    (folder / ".#tiny.py").symlink_to("somebody@a.host.123")
+    (folder / "gone.py").symlink_to("nowhere.py")
+    (folder / "._tiny.py").write_bytes(b"\0")
+    assert {"tiny"} == {name for name, path in discover(tmp_path).items() if path.parent == folder}
+
+
 def test_families_are_loaded_without_any_framework():
     code = "import sys; from bench.family import load; load('cnn'); print(sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,5 +1,9 @@
 """What a worker is asked before anything is trained."""
 
+import pytest
+
+from bench import inquiry
+from bench.errors import BenchError, Interrupted
 from bench.family import load
 from bench.inquiry import measured_precision, sizes
 from bench.workers.messages import Probed, Sized
@@ -29,3 +33,26 @@ def test_an_idle_worker_is_asked_at_once():
     assert measured_precision(pool) == "bfloat16"
     family = load("mlp")
     assert sizes(family, [dict(family.reference)], "float32", Warm(Sized((407050,), None))) == (407050,)
+
+
+class Silent(Warm):
+    def __init__(self):
+        super().__init__(None)
+        self.killed = []
+
+    def poll(self, timeout):
+        return []
+
+    def kill(self, worker):
+        self.killed.append(worker)
+
+
+def test_a_worker_that_does_not_answer_can_be_left_and_is_ended(monkeypatch):
+    polls = iter([False, False, True])
+    with pytest.raises(Interrupted):
+        measured_precision(Silent(), (), lambda: next(polls))
+    monkeypatch.setattr(inquiry, "PROBE_SECONDS", 0.0)
+    pool = Silent()
+    with pytest.raises(BenchError, match="--precision float32"):
+        measured_precision(pool)
+    assert pool.killed == [0]

@@ -8,7 +8,7 @@ import pytest
 
 from bench import holding
 from bench.errors import StudyLocked
-from bench.leases import ALONE, LEASE_SECONDS, TABLE
+from bench.leases import ALONE, FINAL, LEASE_SECONDS, TABLE
 from bench.store import Store
 from tests.waiting import wait_for
 
@@ -149,6 +149,41 @@ def test_a_study_that_is_held_alone_in_the_plain_home_costs_no_lease(tmp_path):
     with store._storage.engine.connect() as connection:
         assert not store._storage.engine.dialect.has_table(connection, TABLE.name)
     store.close()
+
+
+@pytest.mark.parametrize("alias", ["link", "file:"])
+def test_one_file_by_two_names_is_held_by_one(tmp_path, alias):
+    own = Store(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "bench.db").symlink_to(tmp_path / "a" / "bench.db")
+    url = None if alias == "link" else f"sqlite:///file:{tmp_path / 'a' / 'bench.db'}?uri=true"
+    other = Store(tmp_path / "b", url)
+    with (
+        holding.hold(own, tmp_path / "a", "s"),
+        pytest.raises(StudyLocked),
+        holding.hold(other, tmp_path / "b", "s"),
+    ):
+        pass
+    for store in (own, other):
+        store.close()
+
+
+@pytest.mark.parametrize("join", [False, True])
+def test_whoever_lost_a_final_while_it_was_held_up_opens_no_test_set(store, join, monkeypatch):
+    right = FINAL if join else ALONE
+    first, second = store.leases("s"), store.leases("s")
+    try:
+        assert first.claim(right)
+        if join or store.folder is None:
+            holding.still_testing(store, "s", first, join)
+            monkeypatch.setattr("bench.leases._lives", lambda pid, born: False)
+            run_out(store)
+            assert second.claim(right, at_once=True)
+            with pytest.raises(StudyLocked, match="The test set was not opened"):
+                holding.still_testing(store, "s", first, join)
+    finally:
+        first.close()
+        second.close()
 
 
 def test_whoever_lost_the_study_while_it_was_held_up_writes_no_more(tmp_path, url, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from bench import lock
 from bench.errors import StudyLocked
+from bench.files import unique_slug
 
 HOLD = """
 import sys
@@ -76,6 +77,17 @@ def test_an_error_leaves_no_holders_name_behind(tmp_path):
         raise RuntimeError
     assert lock.stale(tmp_path) == []
     assert not (tmp_path / "locks" / "mine.json").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "x" * 200, "x" * 79 + "/", "é" * 90])
+def test_a_file_named_after_a_study_has_that_name_itself(name):
+    assert unique_slug(unique_slug(name)) == unique_slug(name) != name
+    assert len(unique_slug(name)) <= 80
+
+
+def test_a_study_with_a_long_name_is_not_stale_while_it_is_held(tmp_path, holder):
+    holder("long " * 39)
+    assert lock.stale(tmp_path) == []
 
 
 def test_names_that_look_alike_as_files_do_not_share_a_lock(tmp_path, holder):

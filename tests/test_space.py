@@ -72,6 +72,28 @@ def test_overrides_fix_and_narrow():
     assert "momentum" in space.walk(lowest)
 
 
+def test_an_option_that_others_depend_on_may_be_left_out():
+    space = SearchSpace({**SPACE.domains, "optimizer": Choice("adam", "sgd", "rmsprop")})
+    space = space.override(ranges={"optimizer": "adam,rmsprop"})
+    assert space.domains["optimizer"] == Choice("adam", "rmsprop")
+    assert "momentum" not in space.walk(lowest)
+    assert restore(space.describe()).describe() == space.describe()
+
+
+def test_equal_numbers_are_one_option_however_they_are_typed_and_others_may_be_set():
+    space = SearchSpace({"rate": Choice(1e-5, 1.0), "batch": Choice(64, 128)})
+    for text, value in (("1e-5", 1e-5), ("0.00001", 1e-5), ("1", 1.0), (1, 1.0)):
+        assert space.override({"rate": text}).domains["rate"] == Fixed(value)
+    assert space.override({"batch": 512}).domains["batch"] == Fixed(512)
+
+
+def test_a_range_below_zero_is_refused_where_nothing_is_negative():
+    space = SearchSpace({"dropout": Float(0.0, 0.5), "shift": Float(-1.0, 1.0)})
+    with pytest.raises(SpaceError, match="must not be negative"):
+        space.override(ranges={"dropout": "-0.5:0.5"})
+    assert space.override(ranges={"shift": "-2:1"}).domains["shift"] == Float(-2.0, 1.0)
+
+
 def test_a_fixed_parameter_under_a_condition_stays_conditional():
     space = SPACE.override({"momentum": "0.9"})
     assert "momentum" not in space.walk(lowest)

@@ -1,6 +1,7 @@
 """Sentences about two families, against stored results."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +99,14 @@ def test_no_reduction_is_supported_where_better_is_not_resolved(text, log_ratio,
 )
 def test_too_large_a_difference_contradicts_only_where_it_is_resolved(text, p_holm, verdict):
     assert _judged(text, (0.002, 0.008), (-0.41, -0.12), p_holm).verdict == verdict
+
+
+@pytest.mark.parametrize(("asked", "verdict"), [("12.5 %", "not resolved"), ("12.4 %", "supported")])
+def test_what_is_printed_is_what_was_judged(asked, verdict):
+    bounds = math.log(1 - 0.2399), math.log(1 - 0.1244)
+    found = _judged(f"cnn reduces the error of mlp by at least {asked}", (0.002, 0.008), bounds, 0.0001)
+    assert found.verdict == verdict
+    assert f"(12.4 % to 24 %); asked: {asked} or more" in found.why
 
 
 def test_a_family_that_is_resolved_to_be_worse_reduces_no_error():

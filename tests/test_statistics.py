@@ -118,6 +118,15 @@ def test_without_errors_the_reduction_is_undefined():
     assert high == 1.0
 
 
+@pytest.mark.parametrize("images", [2, 5, 10])
+def test_where_all_images_agree_the_p_value_is_that_of_the_sign_test(images):
+    found = compare(np.zeros((2, images), bool), np.ones((2, images), bool))
+    assert found.p_value == pytest.approx(2 * 0.5**images)
+    chosen = np.arange(3 * images) < images
+    correct = np.repeat(~chosen[None], 2, axis=0)
+    assert contrast(correct, chosen).p_value == pytest.approx(2 * 0.5**images)
+
+
 def test_one_seed_is_never_tested():
     generator = np.random.default_rng(6)
     difficulty = difficulties(generator)

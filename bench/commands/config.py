@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,11 +101,15 @@ def _words(action: argparse.Action, value: Any, origin: Origin) -> tuple[str, st
     if isinstance(value, bool):
         return str(value).lower(), where
     if isinstance(value, list):
-        return " ".join("=".join(one) if isinstance(one, list) else str(one) for one in value) or "none", where
+        return " ".join(_pair(*one) if isinstance(one, list) else str(one) for one in value) or "none", where
     if value is not None:
         return f"{value:g}" if isinstance(value, float) else str(value), where
-    _, marked, rest = (action.help or "").partition("default: ")
-    return rest.rstrip(")") if marked else "not set", where
+    defaults = dict.fromkeys(re.findall(r"default: ([^)]*)", action.help or ""))  # engines have their own
+    return ", ".join(defaults) or "not set", where
+
+
+def _pair(name: str, value: str | list[Any]) -> str:
+    return f"{name}={value if isinstance(value, str) else ','.join(map(str, value))}"
 
 
 def _unknown(commands: Mapping[str, Parser]) -> Iterable[str]:

@@ -235,7 +235,12 @@ def _of_toml(parser: Parser, action: argparse.Action, value: Any, origin: Origin
     if not _repeats(action):
         return _converted(parser, action, _text(action, value, origin), origin)
     if isinstance(value, dict) and action.type is pair:
-        value = [f"{name}={_text(action, one, origin, inside=name)}" for name, one in value.items()]
+        return [
+            (name, tuple(_text(action, part, origin, inside=name) for part in one))  # a range, or options of a choice
+            if isinstance(one, list)
+            else _converted(parser, action, f"{name}={_text(action, one, origin, inside=name)}", origin)
+            for name, one in value.items()
+        ]
     if not isinstance(value, list):
         raise _wrong(origin, f"must be a list{' or a table' if action.type is pair else ''}, not {value!r}")
     return [_converted(parser, action, _text(action, one, origin), origin) for one in value]
@@ -244,8 +249,6 @@ def _of_toml(parser: Parser, action: argparse.Action, value: Any, origin: Origin
 def _text(action: argparse.Action, value: Any, origin: Origin, inside: str | None = None) -> str:
     """One value as it would be typed; a path is relative to the file, and ~ is the user's folder."""
     assert origin.file is not None
-    if inside is not None and isinstance(value, list) and len(value) == 2:
-        return ":".join(_text(action, one, origin, inside) for one in value)  # range.width = [8, 64]
     if inside is not None and isinstance(value, bool):
         return str(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):

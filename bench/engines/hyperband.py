@@ -49,7 +49,7 @@ class Hyperband:
     ) -> None:
         check_epochs(space, longest)
         epochs = int(longest)
-        self._space = SearchSpace({**space.domains, "epochs": Fixed(epochs)})
+        self._space = SearchSpace({**space.domains, "epochs": Fixed(epochs)}, narrowed=True)
         self._epochs, self._images, self._target, self._seed = epochs, train_images, target, seed
         self._reference, self._first = reference, int(reference is not None)
         # Without end: how many trials there are is the study's to say.

@@ -58,7 +58,7 @@ def from_hypermodel(
         import keras_tuner
 
     owner = getattr(hypermodel, "__self__", None)
-    if isinstance(owner, keras_tuner.HyperModel):
+    if isinstance(owner, keras_tuner.HyperModel) and hypermodel == owner.build:
         hypermodel = owner  # its `build` alone: whoever gives that knows that `fit` is left out
     elif isinstance(hypermodel, keras_tuner.HyperModel):
         _check_fit(hypermodel, keras_tuner.HyperModel)

@@ -141,7 +141,10 @@ class OptunaProposer:
         """
         seed = seed_of(self._seed, number, "unseen")
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=FEW, multivariate=False)
-        study, space = optuna.create_study(direction="maximize", sampler=sampler), SearchSpace(self._hidden)
+        study, space = (
+            optuna.create_study(direction="maximize", sampler=sampler),
+            SearchSpace(self._hidden, narrowed=True),
+        )
         for _, trial in sorted(self._told.items()):
             if trial.state == "complete" and trial.val_accuracy is not None:
                 study.add_trial(row(space, trial.params, TrialState.COMPLETE, trial.val_accuracy))
@@ -194,7 +197,7 @@ class OptunaProposer:
         domains, hidden = self._space.domains, self._unseen(self._cap)
         seen = {name: domain for name, domain in domains.items() if name not in hidden}
         searched = any(not isinstance(domain, Fixed) for domain in seen.values())
-        self._learned = SearchSpace(seen) if searched else self._space
+        self._learned = SearchSpace(seen, narrowed=True) if searched else self._space
         self._hidden = {
             name: one
             for name, one in domains.items()

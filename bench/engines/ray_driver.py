@@ -284,6 +284,7 @@ class RayDriver(LocalDriver):
         part = self._so_far.pop(trial.trial_id, None)
         if part is not None:
             run.before = self._record(run, part)
+            run.began = time.monotonic() - run.before.seconds.total
         self._lineages.setdefault(run.number, Lineage(self._space)).go_on(trial.config, at, part)
         run.curve = [(samples, value) for samples, value in run.curve if samples <= at]
         run.params = dict(trial.config["params"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
@@ -171,7 +172,20 @@ class _HyperBand(_Rungs, HyperBandScheduler):  # type: ignore[misc]
     def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
         if len(bracket._all_trials) < bracket._n0 and self.more():
             return str(TrialScheduler.PAUSE)
-        return str(super()._process_bracket(tune_controller, bracket))
+        try:
+            return str(super()._process_bracket(tune_controller, bracket))
+        finally:
+            # Tune leaves it set, and would never again look at a bracket whose last trial of a round is lost.
+            bracket.is_being_processed = False
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        if not self.more():
+            # No trial will come to a bracket that waited for more, and none of its own has anything to say.
+            for bracket in (bracket for band in self._hyperbands for bracket in band if bracket is not None):
+                waiting = [trial.status == TuneTrial.PAUSED for trial in bracket._live_trials]
+                if waiting and all(waiting):
+                    self._process_bracket(tune_controller, bracket)
+        return super().choose_trial_to_run(tune_controller)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         if not self._spares(trial):

@@ -30,10 +30,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from bench import carried, duels, failpoints, models, references, results, seeds, statistics
-from bench.carried import Carried
 from bench.data.sealed import Sealed
 from bench.disk import patiently
 from bench.errors import BenchError, Interrupted, RecordError, SealError
+from bench.family import Family
 from bench.files import sha256, write_atomic, write_json
 from bench.holdout import ledger
 from bench.holdout.seal import checksum_of
@@ -53,7 +53,7 @@ def sit(
     manifest_sha256: str,
     sealed: Sealed,
     models: Sequence[Path],
-    family: Carried,
+    family: Family,
     began: float,
     wait_for_room: Callable[[], None] = lambda: None,
 ) -> Final:
@@ -62,7 +62,7 @@ def sit(
     Args:
         folder: holds the frozen manifest.json; predictions, result and the first seed's model go there too.
         models: one file a seed, in the manifest's order; then as many of the reference, if the manifest names them.
-        family: a family may have layers of its own.
+        family: as its models were trained; it may have layers of its own.
         began: when the final began, seconds since the epoch.
         wait_for_room: called every second; says where the disk is full, for which the examiner waits too.
 
@@ -77,7 +77,8 @@ def sit(
         "manifest_sha256": manifest_sha256,
         "sealed": str(sealed.folder),
         "models": [str(model) for model in models],
-        "family": carried.to_json(family),
+        "family": carried.to_json(carried.pack(family)),
+        "code": family.code,
         "began": began,
         "command": ledger.command(),
     }
@@ -155,10 +156,10 @@ def examine(ticket: dict[str, Any]) -> Any:
     if not _as_sealed(sealed):
         raise SealError(f"{sealed.folder} is not what was sealed; `bench fsck --repair` sets it aside. {AGAIN}")
     count, run = len(manifest["seeds"]), manifest.get("reference_run")
-    trained = _load_models(ticket["models"][:count], ticket["family"], manifest, sealed)
+    trained = _load_models(ticket["models"][:count], ticket, manifest, sealed)
     beside = []
     if run is not None and not run["is_winner"]:
-        beside = _load_models(ticket["models"][count:], ticket["family"], {**manifest, **run}, sealed)
+        beside = _load_models(ticket["models"][count:], ticket, {**manifest, **run}, sealed)
     write = partial(patiently, home, partial(print, file=sys.stderr))  # a full disk must not cost the look its result
     look = {
         "event": "look",
@@ -232,14 +233,10 @@ def _checked_manifest(path: Path, expected: str) -> bytes:
     return path.read_bytes()
 
 
-def _load_models(paths: Sequence[str], made_by: Any, manifest: dict[str, Any], sealed: Sealed) -> list[Any]:
-    """Every seed's model, each checked against the manifest first, and told apart.
-
-    Args:
-        made_by: the family, as the ticket has it.
-    """
+def _load_models(paths: Sequence[str], ticket: dict[str, Any], manifest: dict[str, Any], sealed: Sealed) -> list[Any]:
+    """Every seed's model, each checked against the manifest first, and told apart."""
     with only_what_is_needed():
-        import keras  # noqa: F401
+        import keras
 
     hashes = manifest["model_sha256"]
     if not len(hashes) == len(manifest["seeds"]) == len(paths):
@@ -249,8 +246,14 @@ def _load_models(paths: Sequence[str], made_by: Any, manifest: dict[str, Any], s
         )
     for path, expected in zip(paths, hashes, strict=True):
         models.check(Path(path), expected, AGAIN)
-    family = carried.unpack(carried.from_json(made_by))
+    family = carried.unpack(carried.from_json(ticket["family"]))
     own = models.custom_objects_of(family, manifest["config"], sealed.image_shape, sealed.classes)
+    # A model of Keras's own layers is all in its file; what the family's do stands in the family's.
+    if family.code != ticket["code"] and (own or keras.saving.get_custom_objects()):
+        raise SealError(
+            f"{family.source} is not what it was when its models were trained, and holds what they compute. The test "
+            "set was not opened. Put the file back, and run `bench final` again."
+        )
     trained = [models.load(Path(path), own) for path in paths]
     for (one, seed), (other, another) in combinations(zip(trained, manifest["seeds"], strict=True), 2):
         if _same_weights(one, other):
@@ -303,20 +306,22 @@ def _same_weights(one: Any, other: Any) -> bool:
 
 def main() -> None:
     ticket = json.load(sys.stdin)
+    out = os.dup(1)
+    os.dup2(2, 1)  # whatever a family prints, the answer stands alone on stdout
     try:
         with _lock(Path(ticket["home"]), Path(ticket["folder"]).name):
             model = examine(ticket)
         answer: dict[str, Any] = {}
     except BenchError as error:
         answer = {"error": str(error)}
-    print(json.dumps(answer), flush=True)
+    with os.fdopen(out, "w") as stdout:
+        print(json.dumps(answer), file=stdout)
     if "error" not in answer:
         _measure_serving(model, Path(ticket["folder"]))
 
 
 def _measure_serving(model: Any, folder: Path) -> None:
     """Write serving.json. The answer has been given: whatever happens here, the result stands."""
-    os.dup2(2, 1)  # the answer stays the last line of stdout
     signal.alarm(SERVING_SECONDS)  # ends the process
     try:
         from bench.training.serving import measure

@@ -98,8 +98,11 @@ class Worker:
             elif isinstance(message, Size):
                 self.send(self._size(message))
             elif isinstance(message, Job):
+                if self._stop is not None and self._stop.number != message.number:
+                    self._stop = None  # came when the run that it was meant for was over
+                done = self._run(message, self._waited(message))
                 self._stop = None
-                self.send(self._run(message, self._waited(message)))
+                self.send(done)
                 gc.collect()  # a model is full of cycles
                 self._idle = message.family, time.perf_counter()
 

@@ -12,7 +12,7 @@ from with_keras_tuner import hyperparameters
 from bench.family import load
 from bench.rows import suggested
 from bench.training.interface import Recipe
-from bench.training.tensorflow import _rate
+from bench.training.loop import rate_at
 
 
 @pytest.mark.parametrize("family", ["mlp", "cnn"])
@@ -47,7 +47,7 @@ def test_what_is_conditional_for_bench_is_conditional_for_keras_tuner():
 def test_the_learning_rate_of_fit_is_that_of_the_recipe(warm_up, cooldown):
     recipe = Recipe(epochs=2, learning_rate=0.01, warm_up=warm_up, cooldown=cooldown)
     schedule = trapezoid(recipe, first=0, total=20)
-    ours = [float(_rate(recipe, step / 20)) for step in range(20)]
+    ours = [float(rate_at(recipe, step / 20)) for step in range(20)]
     np.testing.assert_allclose([float(schedule(step)) for step in range(20)], ours, rtol=1e-5, atol=1e-8)
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from bench import cli
 from bench.errors import UsageError
+from bench.family import load
+from bench.space import Choice
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +48,7 @@ PRECEDENCE = {
     ),
     "a repeated option as a table": (
         "range", ["--range", "a=1:2"], "b=3:4", "range = { c = [1e-4, 0.5], d = 'x,y' }",
-        ([("a", "1:2")], [("b", "3:4")], [("c", "0.0001:0.5"), ("d", "x,y")], []),
+        ([("a", "1:2")], [("b", "3:4")], [("c", ("0.0001", "0.5")), ("d", "x,y")], []),
     ),
     "an option with another name inside": (
         "accept", ["--accept", "versions"], "versions versions", "accept = []",
@@ -195,6 +197,25 @@ def test_config_names_where_each_value_is_from(alone, monkeypatch, capsys):
     assert sources["seeds"] == (3, "file", "seeds")
     assert sources["engine"] == ("optuna", "default", None)
     assert {command for command, _ in rows} == {"search"}
+
+
+def test_a_list_in_the_file_is_a_range_or_the_options_of_a_choice(alone, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "500")
+    ranges = 'range = { optimizer = ["adam", "sgd"], batch_size = [64, 128, 256], epochs = [2, 5] }'
+    (alone / "bench.toml").write_text(f"[search]\n{ranges}\n")
+    space = load("cnn").space.override(ranges=dict(parsed("search", "cnn").ranges))
+    assert space.domains["optimizer"] == Choice("adam", "sgd")
+    assert space.domains["batch_size"] == Choice(64, 128, 256)
+    assert (space.domains["epochs"].low, space.domains["epochs"].high) == (2, 5)
+    assert cli.main(["config", "search"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "optimizer=adam,sgd batch_size=64,128,256 epochs=2,5" in said
+
+
+def test_defaults_that_engines_have_of_their_own_are_all_named(alone, capsys):
+    assert cli.main(["config", "search"]) == 0
+    rows = {line.split()[0]: line.split()[1:-1] for line in capsys.readouterr().out.splitlines() if line}
+    assert (rows["sampler"], rows["pruner"]) == (["tpe,", "bayesian"], ["asha"])
 
 
 def test_config_for_people_fits_the_terminal_and_names_the_file(alone, monkeypatch, capsys):

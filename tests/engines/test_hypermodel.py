@@ -215,6 +215,24 @@ def test_a_fit_of_its_own_is_refused_with_the_way_out_which_works():
     assert bench.from_hypermodel(Own(10).build, "own").space.domains["batch_size"] == Fixed(32)
 
 
+def test_another_method_of_a_hypermodel_is_what_is_built():
+    class Two(keras_tuner.HyperModel):
+        def build(self, hp):
+            raise AssertionError("another one was given")
+
+        def of_rate(self, hp):
+            inputs = keras.Input((8, 8))
+            x = keras.layers.Dropout(hp.Float("rate", 0.0, 0.5))(keras.layers.Flatten()(inputs))
+            model = keras.Model(inputs, keras.layers.Dense(10)(x))
+            model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            return model
+
+    family = bench.from_hypermodel(Two().of_rate)
+    assert (family.name, "rate" in family.space.domains) == ("of_rate", True)
+    layers = family.build({**family.reference, "rate": 0.25}, (8, 8, 1), 10)._flatten_layers()
+    assert [layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)] == [0.25]
+
+
 def test_what_is_no_hypermodel_or_does_not_build_is_said():
     with pytest.raises(FamilyError, match="not 3"):
         bench.from_hypermodel(3)

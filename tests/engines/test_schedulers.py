@@ -125,3 +125,68 @@ def test_population_based_training_changes_what_can_change_and_stays_inside_its_
         assert {**config["params"], "learning_rate": 0.09} == better.config["params"]
         seen.add(round(config["params"]["learning_rate"], 6))
     assert seen == {0.072, 0.1}
+
+
+class Controller:
+    """Ends what it is told to end, and tells the scheduler."""
+
+    def __init__(self, made):
+        self.made, self.ended = made, []
+
+    def stop_trial(self, trial):
+        trial.status = "TERMINATED"
+        self.ended.append(trial.config["number"])
+        self.made.on_trial_remove(self, trial)
+
+
+def in_a_bracket(marks, more):
+    """A scheduler, its controller, and trials in the first bracket of so many that halves at every mark."""
+    made = scheduler("hyperband", marks, SPACE, 0, None, (), more)
+    trials = [Stand(number) for number in range(60)]
+    for trial in trials:
+        trial.is_saving = False
+        made.on_trial_add(None, trial)
+    bracket = next(one for band in made._hyperbands for one in band if one and one._halves == len(marks) - 1)
+    return made, Controller(made), [trial for trial in trials if trial in bracket._live_trials]
+
+
+def report(made, controller, trial, samples):
+    decision = made.on_trial_result(
+        controller, trial, {"samples": samples, "val_accuracy": trial.config["number"] / 100, "rung": None}
+    )
+    trial.status = {"PAUSE": "PAUSED", "STOP": "TERMINATED"}.get(decision, trial.status)
+    return decision
+
+
+def test_a_bracket_of_hyperband_goes_on_where_the_last_trial_of_a_later_round_is_lost():
+    made, controller, trials = in_a_bracket(MARKS, lambda: False)
+    for trial in trials:
+        report(made, controller, trial, MARKS[1])
+    left = [trial for trial in trials if trial.status != "TERMINATED"]
+    assert 3 <= len(left) < len(trials)
+    for trial in left[:-1]:
+        trial.status = "RUNNING"
+        report(made, controller, trial, MARKS[2])
+    assert {trial.status for trial in left[:-1]} == {"PAUSED"}
+    left[-1].status = "ERROR"
+    made.on_trial_error(controller, left[-1])
+    ended = [trial for trial in left[:-1] if trial.status == "TERMINATED"]
+    assert ended and made.choose_trial_to_run(controller) in {*left[:-1]} - {*ended}
+
+
+def test_a_bracket_of_hyperband_that_no_more_trials_come_to_goes_on_with_those_it_has():
+    more = [True]
+    made = scheduler("hyperband", MARKS, SPACE, 0, None, (), lambda: more[0])
+    controller = Controller(made)
+    trials = [Stand(number) for number in range(40)]
+    for trial in trials:
+        trial.is_saving = False
+        made.on_trial_add(None, trial)
+        if made._trial_info[trial][0]._halves:
+            report(made, controller, trial, MARKS[-1])
+    waiting = list(made._trial_info[trials[-1]][0]._live_trials)
+    assert {trial.status for trial in waiting} == {"PAUSED"}
+    assert made.choose_trial_to_run(controller) is None or made.choose_trial_to_run(controller) not in waiting
+    more[0] = False
+    assert made.choose_trial_to_run(controller) is not None
+    assert any(trial.status == "TERMINATED" for trial in waiting)

@@ -38,13 +38,32 @@ def models(tmp_path_factory, sealed):
     return paths
 
 
-def sit(home, sealed, models, **changes):
+def sit(home, sealed, models, family=FAMILY, **changes):
     hashes = tuple(sha256(model) for model in models)
-    config = FAMILY.reference
+    config = family.reference
     manifest = replace(MANIFEST, data_checksum=sealed.checksum, config=config, model_sha256=hashes, **changes)
     digest = results.write_manifest(home, manifest)
     folder = results.folder(home, "digits", "mlp", manifest.id)
-    return exam.sit(home, folder, digest, sealed, models, FAMILY.source, time.time()), folder
+    return exam.sit(home, folder, digest, sealed, models, family, time.time()), folder
+
+
+OF_ITS_OWN = """
+import keras
+from bench.family import Family
+from bench.space import Int, SearchSpace
+
+class Times(keras.layers.Layer):
+    def call(self, inputs):
+        print("so much", end="")
+        return inputs * 2
+
+def build(config, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    outputs = keras.layers.Dense(classes)(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, Times()(outputs))
+
+FAMILY = Family("own", SearchSpace({"epochs": Int(1, 2)}), build, {"epochs": 1})
+"""
 
 
 def test_the_exam_stores_what_the_models_predict_and_notes_one_look(tmp_path, sealed, models):
@@ -73,6 +92,35 @@ def test_two_seeds_that_are_the_same_model_fail_loudly_and_take_no_look(tmp_path
         sit(tmp_path, sealed, [models[0], twin])
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
     assert results.read_finals(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "opened"),
+    [
+        (OF_ITS_OWN, ("inputs * 2", "inputs * 3"), False),
+        (OF_ITS_OWN, ("inputs * 2", "inputs * 2"), True),
+        (OF_ITS_OWN.replace("Times()(outputs)", "outputs"), ("inputs * 2", "inputs * 3"), True),  # all in its file
+    ],
+)
+def test_models_with_layers_of_the_familys_own_are_tested_with_the_code_that_trained_them(
+    tmp_path, sealed, text, change, opened
+):
+    import keras
+
+    path, models = tmp_path / "own.py", []
+    path.write_text(text)
+    family = load(str(path))
+    for seed in range(2):
+        keras.utils.set_random_seed(seed)
+        models.append(tmp_path / f"{seed}.keras")
+        family.build(family.reference, sealed.image_shape, sealed.classes).save(models[-1])
+    path.write_text(text.replace(*change))
+    if opened:
+        sit(tmp_path, sealed, models, family)
+    else:
+        with pytest.raises(SealError, match=r"own\.py is not what it was when its models were trained"):
+            sit(tmp_path, sealed, models, family)
+    assert ledger.looks(tmp_path, sealed.checksum, "mlp") == opened
 
 
 def test_two_models_that_are_equally_sure_are_two(tmp_path, sealed, models):
@@ -114,7 +162,7 @@ def test_a_manifest_that_changed_after_it_was_frozen_opens_nothing(tmp_path, sea
     path = folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "trial": 9}))
     with pytest.raises(SealError, match="changed after it was frozen"):
-        exam.sit(tmp_path, folder, digest, sealed, models, FAMILY.source, time.time())
+        exam.sit(tmp_path, folder, digest, sealed, models, FAMILY, time.time())
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
 
 
@@ -122,7 +170,7 @@ def test_a_manifest_for_other_data_opens_nothing(tmp_path, sealed, models):
     with pytest.raises(SealError, match="The manifest is for data"):
         digest = results.write_manifest(tmp_path, MANIFEST)
         folder = results.folder(tmp_path, "digits", "mlp", MANIFEST.id)
-        exam.sit(tmp_path, folder, digest, sealed, models, FAMILY.source, time.time())
+        exam.sit(tmp_path, folder, digest, sealed, models, FAMILY, time.time())
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
 
 
@@ -148,6 +196,7 @@ def test_models_that_are_removed_once_the_look_is_taken_do_not_cost_its_result(t
             "sealed": str(sealed.folder),
             "models": list(map(str, mine)),
             "family": carried.to_json(FAMILY.source),
+            "code": FAMILY.code,
             "began": time.time(),
             "command": "bench final mlp",
         }
@@ -197,7 +246,7 @@ def test_a_model_that_changed_after_it_was_frozen_opens_nothing(tmp_path, sealed
     shutil.copyfile(models[0], swapped)
     folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
     with pytest.raises(SealError, match=r"swapped\.keras is not the model that was frozen"):
-        exam.sit(tmp_path, folder, digest, sealed, frozen, FAMILY.source, time.time())
+        exam.sit(tmp_path, folder, digest, sealed, frozen, FAMILY, time.time())
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
     assert not (folder / "model.keras").exists()
 
@@ -207,7 +256,7 @@ def test_models_that_the_manifest_does_not_name_open_nothing(tmp_path, sealed, m
         manifest = replace(MANIFEST, data_checksum=sealed.checksum, model_sha256=tuple(map(sha256, models)))
         digest = results.write_manifest(tmp_path, manifest)
         folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
-        exam.sit(tmp_path, folder, digest, sealed, models[:1], FAMILY.source, time.time())
+        exam.sit(tmp_path, folder, digest, sealed, models[:1], FAMILY, time.time())
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
 
 
@@ -226,7 +275,7 @@ def test_the_reference_is_tested_in_the_same_look(tmp_path, sealed, models):
     )  # fmt: skip
     digest = results.write_manifest(tmp_path, manifest)
     folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
-    final = exam.sit(tmp_path, folder, digest, sealed, [*ours, *theirs], FAMILY.source, time.time())
+    final = exam.sit(tmp_path, folder, digest, sealed, [*ours, *theirs], FAMILY, time.time())
     stored = results.read_predictions(tmp_path, final)
     np.testing.assert_array_equal(stored.reference_probabilities, stored.probabilities[::-1])
     np.testing.assert_array_equal(stored.reference_correct, stored.correct[::-1])
@@ -252,7 +301,7 @@ def test_a_reference_that_is_not_what_was_frozen_opens_nothing(tmp_path, sealed,
         digest = results.write_manifest(tmp_path, manifest)
         folder = results.folder(tmp_path, "digits", "mlp", manifest.id)
         with pytest.raises(SealError, match=said):
-            exam.sit(tmp_path, folder, digest, sealed, [*models, *models], FAMILY.source, time.time())
+            exam.sit(tmp_path, folder, digest, sealed, [*models, *models], FAMILY, time.time())
     assert ledger.looks(tmp_path, sealed.checksum, "mlp") == 0
 
 
