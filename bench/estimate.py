@@ -19,7 +19,7 @@ from bench.errors import FamilyError
 from bench.family import Family
 from bench.inquiry import sizes
 from bench.space import Config
-from bench.training.budget import REDUCTION, rungs
+from bench.training.budget import REDUCTION, judged_on, rungs
 from bench.workers.messages import AtRung, Decide, Done, Job, Lost, Ready
 from bench.workers.pool import Pool
 
@@ -100,10 +100,8 @@ def _measure(family: Family, sealed: Sealed, pool: Pool, precision: str, ends: M
             if waiting:
                 name, config = waiting.pop(0)
                 running[worker] = (name, config)
-                samples = min(STEPS * _batch(config), sealed.n_train)
-                job = Job(
-                    len(found), pack(family), config, seed_of(0, 0, name), precision, (samples,), mean_weights=False
-                )
+                mark = _mark(config, sealed)
+                job = Job(len(found), pack(family), config, seed_of(0, 0, name), precision, (mark,), mean_weights=False)
                 pool.submit(worker, job)
         for worker, message in pool.poll(1.0):
             if isinstance(message, AtRung):
@@ -118,6 +116,11 @@ def _measure(family: Family, sealed: Sealed, pool: Pool, precision: str, ends: M
     return [found[name] for name in ends]
 
 
+def _mark(config: Mapping[str, Any], sealed: Sealed) -> int:
+    """Samples to measure with: STEPS steps, of a run that is shorter all but its end."""
+    return min(STEPS * _batch(config), max(1, round(float(config.get("epochs", 1)) * sealed.n_train) - 1))
+
+
 def _batch(config: Mapping[str, Any]) -> int:
     return int(config.get("batch_size", 128))
 
@@ -126,13 +129,14 @@ def _measured(name: str, config: Config, done: Done, sealed: Sealed) -> Measured
     if done.verdict == "failed" or done.parameters is None:
         raise FamilyError(f"The {name} model of the space fails: {done.reason}: {done.detail}")
     after_first = max(done.samples - _batch(config), 1)  # the first step counts as tracing
+    judged = judged_on(_mark(config, sealed), sealed.n_train, sealed.n_validation)
     return Measured(
         name,
         config,
         done.parameters,
         done.seconds.build + done.seconds.trace,
         done.seconds.train / after_first * sealed.n_train,
-        done.seconds.eval,
+        done.seconds.eval * sealed.n_validation / judged,
         done.rss,
     )
 
@@ -154,7 +158,7 @@ def _whole(
         go_on, before = go_on * share, mark
     full = model.start_seconds + epochs * model.epoch_seconds + model.validation_seconds
     one = model.start_seconds + samples / sealed.n_train * model.epoch_seconds + judged * model.validation_seconds
-    search = trials * one / workers
+    search = max(trials / workers, min(trials, 1)) * one  # one trial is no sooner done by many workers
     retrain = (sealed.n_train + sealed.n_validation) / sealed.n_train
     rounds = -(-CANDIDATES * ROUNDS // workers) * full + max(1.0, seeds / workers) * full * retrain
     return search, rounds if seeds else 0.0

@@ -56,9 +56,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def states_of(home: Path, study: str, settings: Mapping[str, Any]) -> Path:
-    """Where the states of a study's paused trials wait; not those of one of its name in another storage."""
-    return home / "states" / unique_slug(study) / str(settings.get("id", "without an id"))
+def own_folder(home: Path, what: str, study: str, settings: Mapping[str, Any]) -> Path:
+    """Where states of a study's paused trials lie, say; one of its name in another storage has a folder of its own."""
+    return home / what / unique_slug(study) / str(settings.get("id", "without an id"))
 
 
 def unique_slug(name: str) -> str:

@@ -25,7 +25,7 @@ from bench.engines.fixed import Run
 from bench.engines.interface import seed_of
 from bench.errors import InputError, Interrupted, NoTrialSucceeded, RecordError
 from bench.family import Family
-from bench.files import unique_slug
+from bench.files import own_folder
 from bench.optimism import HALVINGS, LEAST_IMAGES, METHOD, Answers, optimism
 from bench.records import Trial
 from bench.study import Outcome
@@ -162,7 +162,7 @@ def _run(
         dict(trial.params), seed, looks,
     ]  # fmt: skip
     key = hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()[:16]
-    path = home / "peeks" / unique_slug(outcome.study) / f"{key}.bits"
+    path = own_folder(home, "peeks", outcome.study, outcome.settings) / f"{key}.bits"
     return Run(trial.params, seed, number, looks[-1], save_to=path, looks=looks)
 
 

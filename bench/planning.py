@@ -100,7 +100,7 @@ def _variance(found: Components, seeds: int, images: int) -> tuple[float, float]
 
 
 def seeds_for(found: Components, difference: float, images: int) -> int | None:
-    """The fewest seeds a family that resolve a difference on these images; None where no number below 1,000 does."""
+    """The fewest seeds a family that resolve a difference on these images; None where none up to MOST_SEEDS do."""
     return _fewest(lambda seeds: detectable(found, seeds, images) <= difference, 2, MOST_SEEDS)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import edges, frozen, seeds
 from bench.data.sealed import Sealed
-from bench.errors import NoTrialSucceeded, UsageError
+from bench.errors import FamilyError, NoTrialSucceeded, UsageError
 from bench.records import Final, Phases, Trial
 from bench.results import Predictions
 from bench.rungs import rungs
@@ -242,4 +242,7 @@ def _code(trial: Trial, study: Searched, named: str) -> str | None:
     of_python = str(study.settings.get("build", "")).startswith("object")  # nothing that a script could load
     if study.sealed is None or of_python:
         return None
-    return snippet(named, trial.params, study.sealed, study.settings["precision"], trial.seed)
+    try:
+        return snippet(named, trial.params, study.sealed, study.settings["precision"], trial.seed)
+    except FamilyError:  # a configuration that cannot be trained, which is why its trial failed
+        return None

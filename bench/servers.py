@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 from sqlalchemy import create_engine
@@ -33,9 +34,9 @@ def arguments(url: str) -> dict[str, Any]:
 def file_of(url: URL) -> Path | None:
     """The file that holds the database, by whatever link or `file:` name it is reached; None for a server or memory."""
     name = url.database or ""
-    if url.query.get("mode") != "memory":
-        name = name.removeprefix("file:")
-    if url.get_backend_name() != "sqlite" or not name or name.startswith((":", "file:")):
+    if name.startswith("file:") and url.query.get("uri") == "true":
+        name = "" if url.query.get("mode") == "memory" else unquote(urlsplit(name).path)
+    if url.get_backend_name() != "sqlite" or not name or name.startswith(":"):
         return None
     return Path(name).resolve()
 

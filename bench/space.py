@@ -206,7 +206,8 @@ def _condition_problems(
     parent = parent.domain if isinstance(parent, When) else parent
     if isinstance(parent, (Int, Float, Choice)) and not parent.problems():
         never = [value for value in when.values if not parent.contains(value)]
-        if isinstance(parent, Choice) and len(never) == len(when.values) and not narrowed:
+        # In a file that was narrowed to one option by hand, as well.
+        if isinstance(parent, Choice) and len(never) == len(when.values) and len(parent.options) > 1 and not narrowed:
             options = [str(option) for option in parent.options]
             hint = did_you_mean(str(never[0]), options)
             return [f"{name!r}: {when.parent!r} is never {never[0]!r}; its options are {', '.join(options)}.{hint}"]

@@ -20,7 +20,7 @@ from bench.engines.company import Alone, Company, Joined
 from bench.engines.plan import Plan
 from bench.errors import InputError, Interrupted, NoTrialSucceeded, RecordError, did_you_mean
 from bench.family import Family
-from bench.files import states_of
+from bench.files import own_folder
 from bench.holding import still_alone
 from bench.inquiry import measured_precision, sizes
 from bench.leases import Leases
@@ -151,12 +151,12 @@ def search(
         settings = accept(request.study, request.family, request.accept, settings, store)
     else:
         settings = _made(request, sealed, started, store, subscribers, leases, stop_asked)
-    hint = assembly.advice(request.engine, request.family, settings["sampler"], request.target)
-    if hint:
-        say(hint)
     patience = Patience(say, stop_asked)
     writer = store.writer(request.study, request.family.space, wait_for_room, patience, request.join)
     stored = store.trials(request.study)
+    hint = assembly.advice(request.engine, request.family, settings["sampler"], request.target, len(stored))
+    if hint:
+        say(hint)
     company: Company
     # The store hears first: what the others show has been written.
     hear: list[Subscriber] = [writer, *subscribers]
@@ -172,7 +172,7 @@ def search(
         company = Alone(stored)
     key = leases.owner if request.join and leases is not None else None
     with sessions.noted(store, request.study, len(started), key) as time_kept:
-        states, spent = states_of(store.home, request.study, settings), store.seconds(request.study)
+        states, spent = own_folder(store.home, "states", request.study, settings), store.seconds(request.study)
         hear.append(time_kept)
         done = _drive(request, sealed, stored, settings, started, hear, stop_asked, spent, company, states)
     after = outcome(store, request.study, request.target)

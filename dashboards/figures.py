@@ -59,19 +59,22 @@ def rung_survival(trials: Sequence[Trial]) -> go.Figure:
     """How many trials reached each rung and how many of them went on, as bars; the last one is the complete trials."""
     reached: dict[int, int] = {}
     stopped: dict[int, int] = {}
+    failed: dict[int, int] = {}
     for trial in trials:
         for samples, _ in trial.rungs:
             reached[samples] = reached.get(samples, 0) + 1
-        if trial.state == "pruned" and trial.rungs:
+        ended = {"pruned": stopped, "failed": failed}.get(trial.state)
+        if ended is not None and trial.rungs:
             last = trial.rungs[-1][0]
-            stopped[last] = stopped.get(last, 0) + 1
+            ended[last] = ended.get(last, 0) + 1
     marks = sorted(reached)
     complete = sum(trial.state == "complete" for trial in trials)
     names = [*(f"{samples:,}" for samples in marks), "end of run"]
-    on = [*(reached[samples] - stopped.get(samples, 0) for samples in marks), complete]
-    off = [*(stopped.get(samples, 0) for samples in marks), 0]
+    on = [*(reached[samples] - stopped.get(samples, 0) - failed.get(samples, 0) for samples in marks), complete]
+    off, lost = ([*(ended.get(samples, 0) for samples in marks), 0] for ended in (stopped, failed))
     figure = _figure("Trials that reached each rung", "samples at the rung")
     bars: list[tuple[str, list[int], str]] = [("went on, or complete", on, BLUE), ("stopped there", off, ORANGE)]
+    bars += [("failed after it", lost, GREY)] if failed else []
     for name, counts, color in bars:
         figure.add_bar(
             x=names,

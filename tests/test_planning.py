@@ -123,7 +123,7 @@ def test_a_plan_needs_no_final_where_an_error_rate_is_assumed(tmp_path, capsys):
     assert row["resolved_by_seeds"]["5"] == detectable(assumed(0.01), 5, 10_000)
     assert not (tmp_path / "none").exists()
     assert main(["plan", "--error", "1", "--home", str(tmp_path)]) == 0
-    assert "0.10 take no number of seeds on these images, or" in " ".join(capsys.readouterr().out.split())
+    assert "0.10 take no number of seeds up to 1,000, or" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_final_that_changed_is_left_out_of_a_plan_and_said_to_be(tmp_path, capsys):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.common import console, print_json, say
@@ -95,7 +97,7 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
     import shutil
 
     from bench import results
-    from bench.files import unique_slug
+    from bench.files import own_folder, unique_slug
     from bench.holding import hold, holder
 
     known = store.names()
@@ -117,20 +119,32 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
         with hold(store, options.home, name):
             for final in finals:
                 shutil.rmtree(results.folder(options.home, final.dataset, final.family, final.id))
-            for kept in ("work", "states", "peeks"):
-                shutil.rmtree(options.home / kept / unique_slug(name), ignore_errors=True)
+            shutil.rmtree(options.home / "work" / unique_slug(name), ignore_errors=True)
+            for kept in ("states", "peeks"):
+                folder = own_folder(options.home, kept, name, _settings(store, name))
+                shutil.rmtree(folder, ignore_errors=True)
+                with contextlib.suppress(OSError):  # another storage has a study of its name
+                    folder.parent.rmdir()
             store.remove(name)
         left = len(named) - len(finals)
         more = f" Finals under its name that are not of this study stay: {left}." if left else ""
         say(f"{name}: deleted. Its looks at the test set stay in the ledger.{more}")
 
 
+def _settings(store: Store, name: str) -> Mapping[str, Any]:
+    """None where it no longer says what it is."""
+    try:
+        return store.settings(name) or {}
+    except RecordError:
+        return {}
+
+
 def _own(options: argparse.Namespace, store: Store, name: str, finals: list[Final]) -> list[Final]:
     """Those of the finals that this very study led to; none where it no longer says what it is."""
     from bench import results
 
+    settings = _settings(store, name)
     try:
-        settings = store.settings(name)
         return results.of_study(options.home, finals, name, settings, store.trials(name)) if settings else []
     except RecordError:
         return []

@@ -57,8 +57,16 @@ def check(engine: str, family: Family, sampler: str, pruner: str, resources: Res
             pass
 
 
-def advice(engine: str, family: Family, sampler: str, target: int) -> str | None:
-    """What of the target does not suit the sampler, to be said before the first trial; None where all of it does."""
+def advice(engine: str, family: Family, sampler: str, target: int, stored: int) -> str | None:
+    """What a user should know of the sampler before the first trial; None where there is nothing.
+
+    Args:
+        stored: trials that there are already.
+    """
+    if sampler == "cmaes" and stored:
+        return (
+            f"CMA-ES keeps what it learns in memory: it begins anew, and makes nothing of the {stored} stored trials."
+        )
     if engine == "keras-tuner" and sampler == "hyperband":
         return hyperband.advice(longest_epochs(family), target, family.reference is not None)
     return None

@@ -73,8 +73,9 @@ class LocalDriver:
         while not self._reached or self._running:  # others that joined may reach it while a trial runs here
             self._look_around(company, len(self._pool.idle))
             if self._stopped:
+                reached = self._reached  # before runs are stopped: of a finite space those are still to be tried
                 self._pause()
-                return self._reached
+                return reached
             for worker in self._pool.idle:
                 job = self._next_job(worker)
                 if job is not None:

@@ -50,7 +50,10 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "nsgaiii": lambda seed: optuna.samplers.NSGAIIISampler(seed=seed),
     "brute-force": lambda seed: optuna.samplers.BruteForceSampler(seed=seed),
 }
-REMEMBERING = ("cmaes", "nsgaii", "nsgaiii")  # which distribution or generation a trial was drawn from
+# Which distribution or generation a trial was drawn from. That of CMA-ES is a pickle, which nobody shall read from a
+# storage: it is kept in memory alone.
+REMEMBERING = ("cmaes", "nsgaii", "nsgaiii")
+STORED = ("nsgaii", "nsgaiii")
 NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 NAMES = (*SAMPLERS, "qmc", "grid")  # the last two need no trials: a point follows from its number
 
@@ -158,10 +161,11 @@ class OptunaProposer:
         return points[index]
 
     def state_with(self, number: int) -> Mapping[str, Any]:
-        return self._states.get(number, {})
+        return self._states.get(number, {}) if self._sampler in STORED else {}
 
     def resume(self, trials: Sequence[Trial]) -> None:
-        self._states = {trial.number: trial.sampler_state for trial in trials if trial.sampler_state}
+        if self._sampler in STORED:
+            self._states |= {trial.number: trial.sampler_state for trial in trials if trial.sampler_state}
         self._asked = {trial.number: dict(trial.params) for trial in trials}
         self._told = {trial.number: trial for trial in trials if trial.state != "running"}
         self._cap = self._comparable()
@@ -233,7 +237,7 @@ class OptunaProposer:
         value: float | None = None,
         steps: Mapping[int, float] | None = None,
     ) -> FrozenTrial:
-        return row(self._learned, config, state, value, steps, self.state_with(number))
+        return row(self._learned, config, state, value, steps, self._states.get(number))
 
 
 def _reached(trial: Trial) -> float:

@@ -86,10 +86,11 @@ class RayDriver(LocalDriver):
         for worker, run in sorted(self._running.items()):
             if run.number not in unbegun and company.keeps(run.number):
                 self._emit(Paused(run.number, worker))
+        reached = self._reached  # while what was cut off counts as begun
         self._running.clear()
         if self._broken:
             raise self._broken
-        return self._reached
+        return reached
 
     def _tune(self, found: cluster.Cluster, stored: Sequence[Trial]) -> None:
         from ray import tune

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from bench import duels, lock, results
 from bench.data.sealed import Sealed
 from bench.errors import BenchError
-from bench.files import sha256, states_of, unique_slug
+from bench.files import own_folder, sha256, unique_slug
 from bench.holdout import exam, ledger, recount
 from bench.holdout.seal import checksum_of
 from bench.store import Store
@@ -319,7 +319,7 @@ def _states(home: Path) -> Iterator[Problem]:
         return
     with suppress(BenchError, OSError), closing(Store(home)) as store:  # a broken storage was reported
         for study, settings in store.studies().items():
-            folder = states_of(home, study, settings)
+            folder = own_folder(home, "states", study, settings)
             if folder.parent not in folders or lock.holder(home, study) is not None:
                 continue
             paused = {f"{trial.number}.npz" for trial in store.trials(study) if trial.state == "running"}

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench.planning import MOST_SEEDS
 from bench.terminal.sparkline import one_line
 
 
@@ -46,7 +47,7 @@ def _by_seeds(rows: list[Mapping[str, Any]]) -> Table:
 def _takes(row: Mapping[str, Any], points: str) -> str:
     seeds, images = row["seeds_needed"], row["images_needed"]
     now = f"{row['seeds']} seeds and {row['images']:,} images resolve {_points(row['resolved'])} points. "
-    with_seeds = f"{seeds} seeds on these images" if seeds else "no number of seeds on these images"
+    with_seeds = f"{seeds} seeds on these images" if seeds else f"no number of seeds up to {MOST_SEEDS:,}"
     with_images = f"{images:,} images with these seeds" if images else "no number of images with these seeds"
     if seeds and seeds <= row["seeds"]:
         return f"{now}{points} take no more than {with_seeds}."
@@ -58,4 +59,4 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _points(fraction: float) -> str:
-    return f"{100 * fraction:.2f}"
+    return f"{100 * fraction:.2f}" if fraction >= 0.001 or not fraction else f"{100 * fraction:.2g}"

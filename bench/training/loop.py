@@ -152,6 +152,7 @@ class Base(ABC):
         self._predicted: np.ndarray | None = None  # labels of the last evaluation, shape (validation images judged on,)
         self._batches = Batches(len(data.x), recipe.batch_size, seed)
         self._optimizer: Any = None  # the model's own where it brings one
+        self._made_with = 0.0  # the learning rate that `build` gave that one, which population-based training changes
         self._forward = forward
         self.build_seconds = build_seconds + time.perf_counter() - began
 
@@ -215,33 +216,34 @@ class Base(ABC):
         self.model.save(path)
 
     def _variables(self) -> list[Any]:
-        """All that training changes: weights, statistics, seed generators, and the optimizer's own.
-
-        Not the learning rate, which is the recipe's, or what a compiled model's `build` made it.
-        """
+        """All that training changes: weights, statistics, seed generators, and the optimizer's own."""
         optimizer = self.model.optimizer if self._optimizer is None else self._optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
-        left_out = {id(variable) for variable in (*self.model.metrics_variables, optimizer._learning_rate)}
-        return [v for v in (*self.model.variables, *optimizer.variables) if id(v) not in left_out]
+        measured = {id(variable) for variable in self.model.metrics_variables}
+        return [*(v for v in self.model.variables if id(v) not in measured), *optimizer.variables]
 
     def save_state(self, path: Path) -> None:
         values = map(keras.ops.convert_to_numpy, self._variables())
         # NumPy's files know no bfloat16, of which float32 holds every value.
         arrays = {f"{i}": v.astype(np.float32) if v.dtype.kind == "V" else v for i, v in enumerate(values)}
-        write_atomic(path, lambda file: np.savez(file, allow_pickle=False, step=self._step, **arrays))
+        place: dict[str, Any] = {"step": self._step, "rate": self._made_with}
+        write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **place, **arrays))
 
     def load_state(self, path: Path) -> None:
         variables = self._variables()
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                values, step = [stored[f"{i}"] for i in range(len(stored.files) - 1)], int(stored["step"])
+                values = [stored[name] for name in map(str, range(len(stored.files))) if name in stored.files]
+                step, rate = int(stored["step"]), float(stored.get("rate", self._made_with))
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RecordError(f"The state of a trial, {path}, does not read back: {error}.") from error
         if [tuple(value.shape) for value in variables] != [value.shape for value in values]:
             raise RecordError(f"The state of a trial, {path}, is of another model.")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+        if rate != self._made_with:
+            self.model.optimizer.learning_rate = self._made_with
         self._batches.take(step)
         self._step, self.samples = step, step * self.recipe.batch_size
 

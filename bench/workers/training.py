@@ -164,7 +164,8 @@ class Training:
 
         if self._worker.stop_asked:
             raise Stopped
-        self._losses.append((samples, loss))
+        if math.isfinite(loss):  # one of several runs side by side goes on after it diverged
+            self._losses.append((samples, loss))
         now = time.monotonic()
         if now - self._said > PROGRESS_SECONDS:
             self._said = now

@@ -98,6 +98,9 @@ def confirmed(setting: Setting, found: Mapping[str, list[Ran]]) -> dict[str, lis
     ]
     with Pool(places(setting.workers, [], 1), setting.sealed.folder, [], setting.scratch / "logs") as pool:
         done = run_all(runs, load(FAMILY).source, setting.precision, pool, lambda event: None) or []
+    for trial in done:
+        if trial.val_accuracy is None or not trial.val_accuracy > 0:
+            raise SystemExit(f"A winner, trained anew, failed: {trial.params}, {trial.reason}, {trial.detail}")
     values = {
         key: statistics.mean(trial.val_accuracy or 0.0 for trial in done[k * len(seeds) : (k + 1) * len(seeds)])
         for k, key in enumerate(winners)

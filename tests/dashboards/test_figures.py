@@ -33,11 +33,12 @@ def test_the_best_so_far_never_falls_and_only_complete_trials_count():
 
 
 def test_a_rung_counts_who_reached_it_and_who_was_stopped_there():
-    on, off = rung_survival(TRIALS).data
+    on, off, failed = rung_survival(TRIALS).data
     assert list(on.x) == ["5,000", "15,000", "end of run"]
-    # The failed and the running trial were let on past their rung.
-    assert list(on.y) == [5, 2, 3]
+    # The running trial was let on past its rung.
+    assert list(on.y) == [4, 2, 3]
     assert list(off.y) == [1, 1, 0]
+    assert list(failed.y) == [1, 0, 0]
 
 
 def test_each_trial_is_a_line_and_those_that_were_stopped_are_faint():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.engines.company import Alone
+from bench.engines.interface import Exhausted
 from bench.engines.local import LocalDriver
 from bench.engines.onepass import OnePass
 from bench.engines.plan import Plan
@@ -100,6 +101,23 @@ def complete(*numbers):
 def test_no_more_of_what_was_left_is_begun_than_the_target_has_places_for(target, begun):
     stored = [*complete(0, 1), *(Trial(number, "running", PARAMS, seed=1, attempts=0) for number in (2, 3, 4, 5))]
     assert run_on(stored, target, Alone(stored)) == (True, begun, begun)  # none is left half trained
+
+
+def test_a_finite_space_is_not_all_tried_while_its_last_trial_was_only_stopped():
+    events, stopped = [], []
+    driver = driver_of("asha", [], [], events.append)
+    driver._pool, driver._company = Workers(), Alone([])
+    driver._pool.send = lambda worker, decision: stopped.append(decision.verdict)
+    driver._pool.poll = lambda seconds: [(0, Done(0, "stopped", None, 8_333, Phases(), None, 0))] if stopped else []
+    points = iter([PARAMS])
+    driver._proposer.ask = lambda number: next(points, None) or exhausted()
+    driver._stop_asked = lambda: driver._exhausted
+    assert not driver.run([])
+    assert [type(event) for event in events] == [Started, Paused]
+
+
+def exhausted():
+    raise Exhausted
 
 
 def test_what_runs_here_comes_to_its_end_though_others_reached_the_target_meanwhile():

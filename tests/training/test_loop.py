@@ -363,6 +363,14 @@ def test_a_state_goes_on_at_the_learning_rate_that_the_run_is_told(build, tmp_pa
     assert float(faster.model.optimizer.learning_rate) == pytest.approx(0.03)
 
 
+def test_a_state_goes_on_at_the_learning_rate_that_a_model_gave_itself(tmp_path):
+    trainer, again = (of_own_step(compiled, learning_rate=0.01) for _ in range(2))
+    trainer.model.optimizer.learning_rate = 0.005
+    trainer.save_state(tmp_path / "state.npz")
+    again.load_state(tmp_path / "state.npz")
+    assert float(again.model.optimizer.learning_rate) == pytest.approx(0.005)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_penalties_of_every_dtype_and_shape_are_added_up_as_keras_does(precision):
     class EachImages(keras.layers.Layer):
