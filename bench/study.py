@@ -252,7 +252,11 @@ def _made(
 
 
 def _settings(
-    request: Request, sealed: Sealed, pool: Pool, subscribers: Sequence[Subscriber], stop_asked: Callable[[], bool]
+    request: Request,
+    sealed: Sealed,
+    pool: Pool,
+    subscribers: Sequence[Subscriber],
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     precision = request.precision or "auto"
     return {
