@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.util import asbool
 
 from bench.errors import MissingPackage
 
@@ -34,7 +35,7 @@ def arguments(url: str) -> dict[str, Any]:
 def file_of(url: URL) -> Path | None:
     """The file that holds the database, by whatever link or `file:` name it is reached; None for a server or memory."""
     name = url.database or ""
-    if name.startswith("file:") and url.query.get("uri") == "true":
+    if name.startswith("file:") and asbool(url.query.get("uri", False)):
         name = "" if url.query.get("mode") == "memory" else unquote(urlsplit(name).path)
     if url.get_backend_name() != "sqlite" or not name or name.startswith(":"):
         return None

@@ -151,12 +151,12 @@ def test_a_study_that_is_held_alone_in_the_plain_home_costs_no_lease(tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize("alias", ["link", "file:"])
+@pytest.mark.parametrize("alias", ["link", "true", "1"])
 def test_one_file_by_two_names_is_held_by_one(tmp_path, alias):
     own = Store(tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "bench.db").symlink_to(tmp_path / "a" / "bench.db")
-    url = None if alias == "link" else f"sqlite:///file:{tmp_path / 'a' / 'bench.db'}?uri=true"
+    url = None if alias == "link" else f"sqlite:///file:{tmp_path / 'a' / 'bench.db'}?uri={alias}"
     other = Store(tmp_path / "b", url)
     with (
         holding.hold(own, tmp_path / "a", "s"),

@@ -120,9 +120,10 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
             for final in finals:
                 shutil.rmtree(results.folder(options.home, final.dataset, final.family, final.id))
             shutil.rmtree(options.home / "work" / unique_slug(name), ignore_errors=True)
+            settings = _settings(store, name)
             for kept in ("states", "peeks"):
-                folder = own_folder(options.home, kept, name, _settings(store, name))
-                shutil.rmtree(folder, ignore_errors=True)
+                folder = own_folder(options.home, kept, name, settings)
+                shutil.rmtree(folder if settings else folder.parent, ignore_errors=True)
                 with contextlib.suppress(OSError):  # another storage has a study of its name
                     folder.parent.rmdir()
             store.remove(name)

@@ -73,9 +73,8 @@ class LocalDriver:
         while not self._reached or self._running:  # others that joined may reach it while a trial runs here
             self._look_around(company, len(self._pool.idle))
             if self._stopped:
-                reached = self._reached  # before runs are stopped: of a finite space those are still to be tried
-                self._pause()
-                return reached
+                ended = self._pause()  # of a finite space what was cut off is still to be tried
+                return len(self._over) >= self._plan.target or (ended and self._reached)
             for worker in self._pool.idle:
                 job = self._next_job(worker)
                 if job is not None:
@@ -302,15 +301,16 @@ class LocalDriver:
                 run.kill_at = None
                 self._pool.kill(run.worker)
 
-    def _pause(self) -> None:
-        """Ask every run to stop and wait until it has, or until its worker is killed."""
-        deadline = time.monotonic() + GRACE_SECONDS
+    def _pause(self) -> bool:
+        """Ask every run to stop and wait until it has, or its worker is killed; whether all came to their ends yet."""
+        deadline, ended = time.monotonic() + GRACE_SECONDS, True
         self._pausing = True
         for run in self._running.values():
             self._pool.send(run.worker, Decide(run.number, "stop"))
         while self._running:
             for worker, message in self._pool.poll(0.2):
                 run_now = self._running.get(worker)
+                ended &= not isinstance(message, Lost) and getattr(message, "verdict", None) != "stopped"
                 if isinstance(message, Lost) and run_now is not None:
                     del self._running[worker]
                     self._emit(Paused(run_now.number, worker))
@@ -320,3 +320,4 @@ class LocalDriver:
                 for worker in list(self._running):
                     self._pool.kill(worker)
                 deadline += GRACE_SECONDS
+        return ended

@@ -103,17 +103,19 @@ def test_no_more_of_what_was_left_is_begun_than_the_target_has_places_for(target
     assert run_on(stored, target, Alone(stored)) == (True, begun, begun)  # none is left half trained
 
 
-def test_a_finite_space_is_not_all_tried_while_its_last_trial_was_only_stopped():
+@pytest.mark.parametrize(("verdict", "reached"), [("stopped", False), ("complete", True)])
+def test_a_finite_space_is_not_all_tried_while_its_last_trial_was_only_stopped(verdict, reached):
     events, stopped = [], []
     driver = driver_of("asha", [], [], events.append)
     driver._pool, driver._company = Workers(), Alone([])
     driver._pool.send = lambda worker, decision: stopped.append(decision.verdict)
-    driver._pool.poll = lambda seconds: [(0, Done(0, "stopped", None, 8_333, Phases(), None, 0))] if stopped else []
+    driver._pool.poll = lambda seconds: [(0, Done(0, verdict, 0.9, 8_333, Phases(), None, 0))] if stopped else []
     points = iter([PARAMS])
     driver._proposer.ask = lambda number: next(points, None) or exhausted()
+    driver._proposer.tell = lambda trial: None
     driver._stop_asked = lambda: driver._exhausted
-    assert not driver.run([])
-    assert [type(event) for event in events] == [Started, Paused]
+    assert driver.run([]) == reached
+    assert [type(event) for event in events] == [Started, Finished if reached else Paused]
 
 
 def exhausted():
