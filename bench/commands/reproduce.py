@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.common import console, print_json, waiting
@@ -100,7 +101,7 @@ def _show(shown: dict[str, Any], as_json: bool) -> None:
 def _reproduce(session: Session, model: Model, family: Family, screen: Screen, stop: StopSignal) -> Reproduced:
     from bench import results
     from bench.finals import final
-    from bench.holding import hold
+    from bench.holding import hold, still_testing
     from bench.holdout import ledger
     from bench.reproduction import Reproduced
 
@@ -109,7 +110,9 @@ def _reproduce(session: Session, model: Model, family: Family, screen: Screen, s
     study = f"{named}-{family.name}" if named else f"{session.sealed.name}-{family.name}-notebook"
     with hold(session.store, home, study) as leases:
         outcome = _trained(session, study, model, family, screen, stop, leases)
-        stored = final(outcome, family, session.sealed, home, seeds, session.pool, screen, lambda: stop.asked)
+        check = partial(still_testing, session.store, study, leases, join=False)
+        given = (outcome, family, session.sealed, home, seeds, session.pool, screen, lambda: stop.asked)
+        stored = final(*given, still_ours=check)
     assert outcome.best is not None
     said = results.read_predictions(home, stored)
     predicted = said.probabilities.argmax(axis=2)

@@ -133,7 +133,7 @@ def _remove(options: argparse.Namespace, store: Store) -> None:
 
 
 def _settings(store: Store, name: str) -> Mapping[str, Any]:
-    """None where it no longer says what it is."""
+    """Empty where it no longer says what it is."""
     try:
         return store.settings(name) or {}
     except RecordError:

@@ -51,10 +51,9 @@ class Program:
         recipe: names the optimizer; its other values are not used, but for whether there is momentum, and how much.
 
     Attributes:
-        train: (state, knobs, images, labels, order, first, steps) -> (state, sum of the losses, no number where weights
-            are none). `order` holds batches
+        train: (state, knobs, images, labels, order, first, steps) -> (state, sum of the losses). `order` holds batches
             as rows, shape (at least `steps`, batch_size); row k is step `first + k` of the run. The state that is
-            given may not be used again.
+            given may not be used again. Where a weight is not finite in the end, nor is the sum.
         train_together: the same for several runs: state, knobs and order have an axis more in front.
         logits: (trainable, others, images) -> float32, shape (n, classes).
     """
