@@ -57,16 +57,26 @@ def check(engine: str, family: Family, sampler: str, pruner: str, resources: Res
             pass
 
 
+# What these samplers do not learn: no choices, and nothing that is there in some trials only.
+BLIND: dict[str, tuple[type, ...]] = {"cmaes": (Choice, When), "gp": (When,)}
+
+
 def advice(engine: str, family: Family, sampler: str, target: int, stored: int) -> str | None:
     """What a user should know of the sampler before the first trial; None where there is nothing.
 
     Args:
         stored: trials that there are already.
     """
-    if sampler == "cmaes" and stored:
-        return (
-            f"CMA-ES keeps what it learns in memory: it begins anew, and makes nothing of the {stored} stored trials."
-        )
+    if sampler in BLIND:
+        said, domains = [], family.space.domains.items()
+        drawn = [name for name, domain in domains if isinstance(domain, BLIND[sampler])]
+        if drawn:  # Optuna would say so of each of them, trial by trial
+            said.append(f"Sampler {sampler} does not learn {', '.join(drawn)}, which are drawn at random.")
+        if sampler == "cmaes" and stored:
+            said.append(
+                f"It learns in memory alone: it begins anew, and makes nothing of the {stored} trials there are."
+            )
+        return " ".join(said) or None
     if engine == "keras-tuner" and sampler == "hyperband":
         return hyperband.advice(longest_epochs(family), target, family.reference is not None)
     return None

@@ -44,8 +44,10 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
         seed=seed, n_startup_trials=ENOUGH, multivariate=True, group=True, constant_liar=True
     ),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
-    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(
+        seed=seed, deterministic_objective=False, warn_independent_sampling=False
+    ),
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
     "nsgaii": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
     "nsgaiii": lambda seed: optuna.samplers.NSGAIIISampler(seed=seed),
     "brute-force": lambda seed: optuna.samplers.BruteForceSampler(seed=seed),
