@@ -30,6 +30,9 @@ class Script:
     def resume(self, trials):
         pass
 
+    def state_with(self, number):
+        return {}
+
     def ask(self, number):
         return self.configs[number]
 
