@@ -119,7 +119,7 @@ def load_file(path: Path) -> Family:
     try:
         code = fingerprint_of(path)
     except OSError as error:
-        raise FamilyError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise FamilyError(f"{path} cannot be read: {error.strerror or error}. Make it readable.") from error
     sys.modules[module_name] = module
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the document of --json

@@ -74,7 +74,7 @@ def still_testing(store: Store, study: str, leases: Leases, join: bool) -> None:
         who = next(iter(leases.holders(right).values()), "another process")
         raise StudyLocked(
             f"The final of {study!r} was taken over by {who} while this process was held up. The test set was not "
-            "opened here."
+            "opened here; the results will be in the home of that one."
         )
 
 

@@ -146,10 +146,8 @@ class OptunaProposer:
         """
         seed = seed_of(self._seed, number, "unseen")
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=FEW, multivariate=False)
-        study, space = (
-            optuna.create_study(direction="maximize", sampler=sampler),
-            SearchSpace(self._hidden, narrowed=True),
-        )
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        space = SearchSpace(self._hidden, narrowed=True)
         for _, trial in sorted(self._told.items()):
             if trial.state == "complete" and trial.val_accuracy is not None:
                 study.add_trial(row(space, trial.params, TrialState.COMPLETE, trial.val_accuracy))

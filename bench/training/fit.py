@@ -43,7 +43,7 @@ class FitTrainer(Base):
                 optimizer=make_optimizer(recipe), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             )
         elif isinstance(getattr(model.optimizer, "_learning_rate", None), keras.Variable):
-            self._made_with = float(model.optimizer.learning_rate)
+            self._built_rate = float(model.optimizer.learning_rate)
         self._labels = labels_for(model, data.y, data.classes)
         self._traced = False  # by this trainer, however far the run had come before
 

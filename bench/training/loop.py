@@ -152,7 +152,7 @@ class Base(ABC):
         self._predicted: np.ndarray | None = None  # labels of the last evaluation, shape (validation images judged on,)
         self._batches = Batches(len(data.x), recipe.batch_size, seed)
         self._optimizer: Any = None  # the model's own where it brings one
-        self._made_with = 0.0  # the learning rate that `build` gave that one, which population-based training changes
+        self._built_rate = 0.0  # the learning rate that `build` gave that one, which population-based training changes
         self._forward = forward
         self.build_seconds = build_seconds + time.perf_counter() - began
 
@@ -227,7 +227,7 @@ class Base(ABC):
         values = map(keras.ops.convert_to_numpy, self._variables())
         # NumPy's files know no bfloat16, of which float32 holds every value.
         arrays = {f"{i}": v.astype(np.float32) if v.dtype.kind == "V" else v for i, v in enumerate(values)}
-        place: dict[str, Any] = {"step": self._step, "rate": self._made_with}
+        place: dict[str, Any] = {"step": self._step, "rate": self._built_rate}
         write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **place, **arrays))
 
     def load_state(self, path: Path) -> None:
@@ -235,15 +235,15 @@ class Base(ABC):
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 values = [stored[name] for name in map(str, range(len(stored.files))) if name in stored.files]
-                step, rate = int(stored["step"]), float(stored.get("rate", self._made_with))
+                step, rate = int(stored["step"]), float(stored.get("rate", self._built_rate))
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RecordError(f"The state of a trial, {path}, does not read back: {error}.") from error
         if [tuple(value.shape) for value in variables] != [value.shape for value in values]:
             raise RecordError(f"The state of a trial, {path}, is of another model.")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        if rate != self._made_with:
-            self.model.optimizer.learning_rate = self._made_with
+        if rate != self._built_rate:
+            self.model.optimizer.learning_rate = self._built_rate
         self._batches.take(step)
         self._step, self.samples = step, step * self.recipe.batch_size
 
