@@ -189,6 +189,7 @@ class Joined:
         if self._patience(lambda: self._leases.keeps(f"{TRIAL}{number}"), lost):
             return True
         self._leave(number)
+        self._busy, self._look_at = True, 0.0  # another runs it, until a look says otherwise
         return False
 
     # --- below

@@ -129,6 +129,11 @@ class _Work:
             del self.running[worker]
             if message.verdict == "stopped" and message.detail:
                 raise FrozenStudy(message.detail)
+            if message.verdict == "stopped":  # by nobody here: it is no result
+                if attempt >= ATTEMPTS:
+                    raise BenchError(f"Seed {first.seed} was stopped twice. Run the same command again.")
+                self._again(group, attempt)
+                return
             if message.verdict == "failed" and message.reason not in ("diverged", None):
                 if len(group) > 1:
                     self._again(group, attempt)

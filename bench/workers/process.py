@@ -89,6 +89,8 @@ class Worker:
     def serve(self) -> None:
         while True:
             message = self._inbox.get()
+            if message is self._stop:
+                self._stop = None  # it came after the run that it was meant for, and before the next
             if isinstance(message, (Probe, Size)):
                 self._idle = None  # between two searches nobody waits for a trial
             if isinstance(message, Probe):
@@ -98,8 +100,6 @@ class Worker:
             elif isinstance(message, Size):
                 self.send(self._size(message))
             elif isinstance(message, Job):
-                if self._stop is not None and self._stop.number != message.number:
-                    self._stop = None  # came when the run that it was meant for was over
                 done = self._run(message, self._waited(message))
                 self._stop = None
                 self.send(done)

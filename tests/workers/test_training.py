@@ -1,10 +1,14 @@
 """What a worker keeps of a run, without any training."""
 
 import math
+import queue
 from pathlib import Path
 from types import SimpleNamespace
 
-from bench.workers.messages import Job
+import pytest
+
+from bench.workers.messages import Decide, Job
+from bench.workers.process import Worker
 from bench.workers.training import Training
 
 
@@ -15,3 +19,26 @@ def test_losses_of_a_run_that_diverged_beside_others_are_not_kept():
     for samples, loss in ((10, 0.5), (20, math.nan), (30, math.inf)):
         run._progress(samples, loss)
     assert run.done("complete").losses == ((10, 0.5),)
+
+
+class Told(queue.Queue):
+    """What came through the pipe while nobody looked, the listener's note of a stop among it."""
+
+    def get(self, *_, **__):
+        if self.empty():
+            raise EOFError
+        return super().get()
+
+
+@pytest.mark.parametrize(("before", "stopped"), [(True, False), (False, True)])
+def test_a_stop_holds_for_the_job_that_it_came_after_and_for_no_later_one(before, stopped):
+    """Confirmations have the numbers of trials: a late stop of a trial must not stop its confirmation."""
+    worker, seen, job, stop = Worker.__new__(Worker), [], Job(7, Path(), {}, 0, "float32"), Decide(7, "stop")
+    worker._inbox, worker._stop, worker._idle = Told(), stop, None
+    for message in (stop, job) if before else (job, stop):
+        worker._inbox.put(message)
+    worker._run = lambda message, waited: seen.append(worker.stop_asked)
+    worker.send = lambda done: None
+    with pytest.raises(EOFError):
+        worker.serve()
+    assert seen == [stopped] and worker._stop is None
