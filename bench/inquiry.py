@@ -30,7 +30,7 @@ def probe(pool: Pool, subscribers: Sequence[Subscriber] = (), stop_asked: Callab
     """Let the first worker that is ready measure whether bfloat16 pays on its device.
 
     Raises:
-        BenchError: it does not answer.
+        BenchError: it does not answer, or fails at it twice.
         Interrupted: a stop was asked for.
     """
 
@@ -39,14 +39,18 @@ def probe(pool: Pool, subscribers: Sequence[Subscriber] = (), stop_asked: Callab
             subscriber(WorkerChanged(worker, state, pool.device_of(worker)))
 
     asked: int | None = None
-    since = time.monotonic()
+    since, lost = time.monotonic(), 0
     while not stop_asked():
         for worker, message in pool.poll(_patience(pool, asked)):
             if isinstance(message, Probed):
                 tell(worker, "ready")
                 return message
             if isinstance(message, Lost) and worker == asked:
-                asked = None
+                asked, lost = None, lost + 1
+                if lost == ATTEMPTS:
+                    raise BenchError(
+                        f"Which precision pays cannot be measured: {message.detail}. Say --precision float32."
+                    )
             if isinstance(message, Ready):
                 tell(worker, "ready")
         if asked is None and pool.idle:

@@ -6,7 +6,7 @@ from bench import inquiry
 from bench.errors import BenchError, Interrupted
 from bench.family import load
 from bench.inquiry import measured_precision, sizes
-from bench.workers.messages import Probed, Sized
+from bench.workers.messages import Lost, Probed, Sized
 
 
 class Warm:
@@ -56,3 +56,11 @@ def test_a_worker_that_does_not_answer_can_be_left_and_is_ended(monkeypatch):
     with pytest.raises(BenchError, match="--precision float32"):
         measured_precision(pool)
     assert pool.killed == [0]
+
+
+def test_a_worker_that_dies_of_measuring_is_asked_twice():
+    """A device without that type, or without room, would else be asked for ever."""
+    pool = Warm(Lost("crashed", "worker 0 ended with SIGABRT"))
+    with pytest.raises(BenchError, match=r"ended with SIGABRT\. Say --precision float32"):
+        measured_precision(pool)
+    assert len(pool.asked) == 2

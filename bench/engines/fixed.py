@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.carried import Carried
 from bench.engines.interruption import first_shares
-from bench.engines.local import ATTEMPTS
+from bench.engines.local import ATTEMPTS, GRACE_SECONDS
 from bench.errors import BenchError, FrozenStudy
 from bench.records import Event, Finished, Progressed, Shelved, Started, Trial, WorkerChanged
 from bench.space import Value
@@ -189,7 +190,11 @@ def _trial(run: Run, worker: int, message: Done) -> Trial:
 def _stop(pool: Pool, running: dict[int, Assignment], runs: Sequence[Run]) -> None:
     for worker, (group, _) in running.items():
         pool.send(worker, Decide(runs[group[0]].number, "stop"))
+    deadline = time.monotonic() + GRACE_SECONDS
     while running:
         for worker, message in pool.poll(1.0):
             if isinstance(message, (Done, Lost)):
                 running.pop(worker, None)
+        if time.monotonic() > deadline:
+            for worker in running:
+                pool.kill(worker)

@@ -103,6 +103,30 @@ def test_a_run_whose_state_does_not_read_back_is_trained_again_and_counts_once()
     assert [len(trial.curve) for trial in done] == [2] * 5
 
 
+class Deaf(Clock):
+    """Its workers hear nothing, and come to no end by themselves."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.killed = []
+
+    def send(self, worker, message):
+        pass
+
+    def kill(self, worker):
+        self.killed.append(worker)
+
+    def poll(self, _):
+        return [(worker, Lost("killed", "gone")) for worker in self.killed]
+
+
+def test_a_stop_does_not_wait_for_ever_for_who_does_not_hear_it(monkeypatch):
+    monkeypatch.setattr("bench.engines.fixed.GRACE_SECONDS", 0.0)
+    pool, asked = Deaf(), iter([False, True])
+    assert run_all(retrainings(2), None, "float32", pool, lambda event: None, lambda: next(asked)) is None
+    assert set(pool.killed) == {0, 1}
+
+
 @pytest.mark.slow
 def test_a_retraining_that_was_left_ends_with_the_weights_of_one_that_was_not(digits, tmp_path):
     import keras
