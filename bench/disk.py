@@ -56,13 +56,16 @@ def wait_for_room(
         "Ctrl-C stops, and the same command continues.",
     )
     while shutil.disk_usage(folder).free < needed:
-        if stop_asked():
-            raise Interrupted(
-                f"Stopped while the disk of {folder} is full ({megabytes(needed)} are needed). What was finished is "
-                "saved; make room, and the same command continues."
-            )
+        _check(stop_asked, f"the disk of {folder} is full ({megabytes(needed)} are needed)")
         time.sleep(LOOK_SECONDS)
     _tell(say, f"There is room in {folder} again; going on.")
+
+
+def _check(stop_asked: Callable[[], bool], what: str) -> None:
+    if stop_asked():
+        raise Interrupted(
+            f"Stopped while {what}. What was finished is saved; make room, and the same command continues."
+        )
 
 
 def _tell(say: Callable[[str], object], line: str) -> None:
@@ -78,14 +81,20 @@ def patiently(
     Raises:
         Interrupted: a stop was asked for meanwhile.
     """
+    told = False
     while True:
         try:
             return write()
         except Exception as error:
             if not is_full(error):
                 raise
-        wait_for_room(folder, say, stop)
-        time.sleep(LOOK_SECONDS)  # a quota can be full while the disk is not
+        if shutil.disk_usage(folder).free < RESERVE:
+            wait_for_room(folder, say, stop)
+        elif not told:  # a quota can be full while the disk is not, or a file be larger than what is free
+            told = True
+            _tell(say, f"A file finds no room in {folder}, or a quota is full. Trying every second; Ctrl-C stops.")
+        _check(stop, f"there is no room for a file in {folder}")
+        time.sleep(LOOK_SECONDS)
 
 
 def megabytes(size: float) -> str:

@@ -49,3 +49,15 @@ def test_another_fault_is_not_waited_for(tmp_path):
 
     with pytest.raises(OSError, match="Permission denied"):
         disk.patiently(tmp_path, lambda line: None, write)
+
+
+def test_a_file_larger_than_what_is_free_is_waited_for_and_said_once(tmp_path):
+    """So is a quota: the disk itself has room."""
+    said, polls = [], iter([False, False, True])
+
+    def write():
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with pytest.raises(Interrupted, match="there is no room for a file"):
+        disk.patiently(tmp_path, said.append, write, lambda: next(polls))
+    assert len(said) == 1 and "or a quota is full" in said[0]

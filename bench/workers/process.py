@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ from bench.workers.training import Training, rss
 
 if TYPE_CHECKING:
     from bench.carried import Carried
-    from bench.training.interface import Data, Trainer
+    from bench.training.interface import Data
 
 
 def main() -> None:
@@ -175,12 +176,12 @@ class Worker:
             raise FrozenStudy(f"{carried} changed while it was searched; what was finished is saved.")
         return family
 
-    def decision(self, number: int, trainer: Trainer) -> Decide:
+    def decision(self, number: int, save: Callable[[Path], None]) -> Decide:
         """Block until the parent says how trial `number` goes on; meanwhile it may have its state saved."""
         while True:
             message = self._inbox.get()
             if isinstance(message, Save) and message.number == number:
-                trainer.save_state(message.path)
+                save(message.path)
                 self.send(Saved(number))
             if isinstance(message, Decide) and message.number == number:
                 return message

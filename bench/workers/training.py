@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,7 +30,7 @@ class Parent(Protocol):
 
     def send(self, message: FromWorker) -> None: ...
 
-    def decision(self, number: int, trainer: Trainer) -> Decide: ...
+    def decision(self, number: int, save: Callable[[Path], None]) -> Decide: ...
 
 
 class Training:
@@ -41,6 +42,7 @@ class Training:
         self._val_accuracy: float | None = None
         self._losses: list[tuple[int, float]] = []
         self._said = 0.0
+        self._reached: Progress | None = None
         self._since = 0  # samples
 
     def train(self, data: Data, family: Any) -> Done:
@@ -68,7 +70,7 @@ class Training:
             asked = time.perf_counter()
             so_far = self.done("pruned") if job.tell_so_far else None
             self._worker.send(AtRung(job.number, rung, self._val_accuracy, so_far))
-            verdict = self._worker.decision(job.number, trainer).verdict
+            verdict = self._worker.decision(job.number, partial(self._save, trainer.save_state)).verdict
             self._wait += time.perf_counter() - asked
             if verdict == "stop":
                 raise Stopped
@@ -149,7 +151,12 @@ class Training:
     def _save(self, save: Callable[[Path], None], path: Path | None) -> None:
         assert path is not None
         path.parent.mkdir(parents=True, exist_ok=True)
-        patiently(path.parent, print, lambda: save(path), lambda: self._worker.stop_asked)
+
+        def stopped() -> bool:
+            self._say_progress()  # whoever waits for room is silent for another reason than one that hangs
+            return self._worker.stop_asked
+
+        patiently(path.parent, partial(print, flush=True), lambda: save(path), stopped)
 
     def _load(self, trainer: Trainer) -> None:
         assert self._job.state is not None
@@ -166,10 +173,14 @@ class Training:
             raise Stopped
         if math.isfinite(loss):  # one of several runs side by side goes on after it diverged
             self._losses.append((samples, loss))
+        self._reached = Progress(self._job.number, samples, loss)
+        self._say_progress()
+
+    def _say_progress(self) -> None:
         now = time.monotonic()
-        if now - self._said > PROGRESS_SECONDS:
+        if self._reached is not None and now - self._said > PROGRESS_SECONDS:
             self._said = now
-            self._worker.send(Progress(self._job.number, samples, loss))
+            self._worker.send(self._reached)
 
     def done(self, verdict: Any, reason: Any = None, detail: str | None = None) -> Done:
         trainer = self._trainer

@@ -1,5 +1,6 @@
 """What a worker keeps of a run, without any training."""
 
+import errno
 import math
 import queue
 from pathlib import Path
@@ -42,3 +43,18 @@ def test_a_stop_holds_for_the_job_that_it_came_after_and_for_no_later_one(before
     with pytest.raises(EOFError):
         worker.serve()
     assert seen == [stopped] and worker._stop is None
+
+
+def test_a_run_that_waits_for_room_is_no_silent_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.disk.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("bench.workers.training.PROGRESS_SECONDS", 0.0)
+    said, tries = [], iter([True, True, False])
+    run = Training(SimpleNamespace(stop_asked=False, send=said.append), Job(0, Path(), {}, 0, "float32"), 0.0)
+    run._progress(10, 0.5)
+
+    def save(path):
+        if next(tries):
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    run._save(save, tmp_path / "state.npz")
+    assert [progress.samples for progress in said] == [10, 10, 10]
