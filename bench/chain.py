@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -150,7 +150,14 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
             given = (found, family, session.sealed, session.home, options.seeds, session.pool, screen)
             check = partial(still_testing, session.store, study, leases, options.join)
             patience = partial(Patience(screen.message, lambda: stop.asked), check, "The test set was not opened.")
-            run = partial(final, *given, lambda: stop.asked, options.with_reference, patience)
+
+            def run(begins: Callable[[], None]) -> Final:
+                def still_ours() -> None:
+                    patience()
+                    begins()
+
+                return final(*given, lambda: stop.asked, options.with_reference, still_ours)
+
             stored = final_by_one(
                 session.store,
                 session.home,

@@ -11,7 +11,9 @@ import pytest
 
 from bench import results
 from bench.elsewhere import final_by_one
+from bench.errors import SealError
 from bench.finals import final_id
+from bench.holdout import exam
 from bench.records import Trial
 from bench.store import Store
 from bench.study import outcome
@@ -26,7 +28,7 @@ class Home:
     """One home on the storage, whose finals are made up and counted."""
 
     def __init__(self, path, storage):
-        self.path, self.said, self.made = path, [], 0
+        self.path, self.said, self.made, self.fault = path, [], 0, None
         self.store = Store(path, storage)
         if self.store.settings("digits-mlp") is None:
             self.store.create("digits-mlp", SETTINGS)
@@ -35,10 +37,13 @@ class Home:
     def final(self, seeds=2, joined=None):
         identity = final_id(self.found, seeds)
 
-        def run():
+        def run(begins):
             there = [one for one in results.read_finals(self.path, "digits") if one.id == identity]
             if there:
                 return there[0]
+            begins()
+            if self.fault is not None:
+                raise self.fault
             self.made += 1
             return stored_final(self.path, "mlp", random_answers(0, seeds), identity, study_id="one")
 
@@ -105,6 +110,28 @@ def test_of_those_who_joined_one_makes_it_and_the_others_say_who(homes):
     finally:
         for one in leases:
             one.close()
+
+
+def test_an_exam_that_outlives_its_process_is_not_begun_again_by_another_home(homes):
+    first, second = homes
+    first.fault = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        first.final()
+    lock = exam._lock(first.path, final_id(first.found, 2))
+    with lock:
+        assert second.final() is None
+    assert "was run by process" in second.said[0]
+    assert second.final() is not None  # it came to no result
+
+
+def test_an_exam_that_took_no_look_is_no_final(homes, monkeypatch):
+    first, second = homes
+    first.fault = SealError("a model changed")
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.elsewhere.socket.gethostname", lambda: "elsewhere")
+        with pytest.raises(SealError):
+            first.final()
+    assert second.final() is not None and second.made == 1
 
 
 @pytest.mark.slow

@@ -146,12 +146,14 @@ class LocalDriver:
         """What this worker does next; None when there is nothing, or nothing yet."""
         if self._places < 1:
             return None
-        if self._again:
+        assert self._company is not None
+        while self._again:
             trial = self._again.pop(0)
+            if trial.number in self._over or not self._company.keeps(trial.number):
+                continue  # another process took it over while it waited here
             return self._begin(worker, trial.number, dict(trial.params), trial.attempts + 1)
         if self._exhausted:
             return None
-        assert self._company is not None
         continued: list[int] = []
 
         def propose(number: int) -> Config | None:
@@ -312,8 +314,9 @@ class LocalDriver:
                 run_now = self._running.get(worker)
                 ended &= not isinstance(message, Lost) and getattr(message, "verdict", None) != "stopped"
                 if isinstance(message, Lost) and run_now is not None:
-                    del self._running[worker]
-                    self._emit(Paused(run_now.number, worker))
+                    if self._keeps(run_now):
+                        del self._running[worker]
+                        self._emit(Paused(run_now.number, worker))
                 else:
                     self._hear(worker, message)
             if time.monotonic() > deadline:

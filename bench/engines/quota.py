@@ -16,6 +16,7 @@ class Quota:
 
     def __init__(self) -> None:
         self._went_on: dict[int, bool] = {}  # by trial: the latest
+        self._heard: set[int] = set()  # of all of them
         self._best = -math.inf  # of all of them
 
     def full(self, val_accuracy: float) -> bool:
@@ -24,7 +25,9 @@ class Quota:
 
     def hear(self, number: int, val_accuracy: float, went_on: bool) -> None:
         """What became of the next trial at the rung, or what is known by now of an earlier one."""
-        self._went_on[number] = went_on
+        if number in self._went_on or number not in self._heard:  # a correction takes no place again
+            self._went_on[number] = went_on
+            self._heard.add(number)
         while len(self._went_on) > WINDOW:
             del self._went_on[next(iter(self._went_on))]
         self._best = max(self._best, val_accuracy)  # in this order: not a number is never the best

@@ -80,3 +80,12 @@ def test_what_is_known_later_of_a_trial_takes_the_place_of_what_was_known() -> N
     assert quota.full(0.4)
     quota.hear(0, 0.5, False)
     assert not quota.full(0.4)
+
+
+def test_what_is_known_later_of_a_trial_that_left_the_window_takes_no_place() -> None:
+    quota = Quota()
+    for number in range(WINDOW + 1):
+        quota.hear(number, 0.5, 0 < number <= WINDOW // REDUCTION)
+    assert quota.full(0.4)
+    quota.hear(0, 0.5, False)
+    assert quota.full(0.4)
