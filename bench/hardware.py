@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+GROUPS = Path("/sys/fs/cgroup")
 ANSWER_SECONDS = 20  # a driver that takes longer hangs
 
 
@@ -17,11 +20,43 @@ def described() -> dict[str, Any]:
     """processor, cores (those this process may use), memory_bytes, gpus (names) and system of this machine."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "cores": cores(),
+        "memory_bytes": memory(),
         "gpus": listed_gpus("name"),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def cores(groups: Path = GROUPS) -> int:
+    """How many this process may use: those that it may run on, or the part of their time that a container gives."""
+    allowed = len(os.sched_getaffinity(0))
+    for quota, period in _limits(groups, ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        allowed = min(allowed, max(1, quota // period))
+    return allowed
+
+
+def memory(groups: Path = GROUPS) -> int:
+    """Bytes that this process may use: the machine's, or a container's share."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = _limits(groups, ("memory.max",), ("memory/memory.limit_in_bytes",))
+    return min([whole, *(most for (most,) in limits)])
+
+
+def _limits(groups: Path, second: Sequence[str], first: Sequence[str]) -> Iterator[list[int]]:
+    """What the control groups of this process set, group by group; nothing where they set no limit.
+
+    Args:
+        second, first: the files of a group that hold the numbers, as version 2 of cgroups(7) names them and version 1.
+    """
+    own = Path()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        own = next((Path(line[4:]) for line in lines if line.startswith("0::/")), own)
+    for folder, files in (*((groups / group, second) for group in (own, *own.parents)), (groups, first)):
+        with contextlib.suppress(OSError, ValueError):  # no such group is seen from here, or its limit is "max"
+            found = [int(word) for name in files for word in (folder / name).read_text().split()]
+            if min(found) > 0:  # version 1 says -1
+                yield found
 
 
 def _processor() -> str:

@@ -252,7 +252,8 @@ def stat_source(kind: str, path: Path) -> Source | None:
         return None
     found = [file.stat() for file in files]
     size, mtime_ns = sum(stat.st_size for stat in found), max(stat.st_mtime_ns for stat in found)
-    return Source(kind, str(path.resolve()), size, mtime_ns)
+    # Not what a link leads to: that may have another name, which says nothing of what it holds.
+    return Source(kind, str(path.absolute()), size, mtime_ns)
 
 
 def _files(path: Path) -> list[Path]:

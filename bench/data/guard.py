@@ -47,7 +47,9 @@ def forbid(paths: Sequence[Path]) -> None:
     Paths need not exist yet. Symbolic links and relative paths are followed. A guard cannot be taken off again; a
     second call adds to the first.
     """
-    forbidden = tuple(_real(path) for path in paths)
+    rules = [_real(path) for path in paths]
+    # A file that is being written, or never was to its end, stands beside its place; see bench.files.write_atomic.
+    forbidden = tuple((rule, f"{rule.rpartition(os.sep)[0]}{os.sep}.{rule.rpartition(os.sep)[2]}.") for rule in rules)
     # A hard link has another path and the same inode.
     inodes = frozenset(_inodes(paths))
 
@@ -63,11 +65,11 @@ def forbid(paths: Sequence[Path]) -> None:
 
 
 def _check(
-    path: str | bytes | os.PathLike[Any], forbidden: tuple[str, ...], inodes: frozenset[tuple[int, int]]
+    path: str | bytes | os.PathLike[Any], forbidden: tuple[tuple[str, str], ...], inodes: frozenset[tuple[int, int]]
 ) -> None:
     real = _real(path)
-    for rule in forbidden:
-        if real == rule or real.startswith(rule + os.sep):
+    for rule, begun in forbidden:
+        if real == rule or real.startswith((rule + os.sep, begun)):
             raise _refused(path, rule)
     if inodes:
         try:

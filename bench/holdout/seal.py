@@ -218,7 +218,8 @@ def _split(checked: Checked) -> tuple[npt.NDArray[Any], int]:
 def _write(sealed: Sealed, train: Mapping[str, Any], test: Mapping[str, Any]) -> Sealed:
     try:
         before = Sealed.load(sealed.folder)
-        kept = before.intact and before.checksum == sealed.checksum
+        same = (before.checksum, before.split_fingerprint) == (sealed.checksum, sealed.split_fingerprint)
+        kept = before.intact and same
     except SealError:
         kept = False
     if not kept:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from bench import hardware
 from bench.data.catalog import FASHION_FILES, FOLDER_FILES, KNOWN, Source, download_folder, places_of, source_of
 from bench.data.split import stratified
 from bench.disk import megabytes
@@ -28,7 +29,7 @@ from bench.errors import DataError
 Arrays = dict[str, npt.NDArray[Any]]
 
 CONNECT_SECONDS = 10
-COPIES = 2  # of the images, that sealing holds at once
+COPIES = 3  # of the images, that sealing holds at once
 DIGITS_TEST, DIGITS_SEED = 360, 1797
 NEEDED = ("x_train", "y_train", "x_test", "y_test")
 OPTIONAL = ("x_val", "y_val", "class_names")
@@ -105,7 +106,7 @@ def _check_room(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         wanted = {f"{name}.npy" for name in (*NEEDED, *OPTIONAL)}
         needed = sum(member.file_size for member in archive.infolist() if member.filename in wanted)
-    free = psutil.virtual_memory().available
+    free = min(psutil.virtual_memory().available, hardware.memory())
     if COPIES * needed > free:
         raise DataError(
             f"{path} unpacks to {megabytes(needed)}, and sealing takes {COPIES} times that, but of memory only "

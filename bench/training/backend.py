@@ -58,6 +58,8 @@ def environment(name: str, threads: int | None, gpu: str | None, home: Path) -> 
         home: keeps programs that were compiled, for JAX; TensorFlow keeps none.
     """
     common = {VARIABLE: name, "CUDA_VISIBLE_DEVICES": "-1" if gpu is None else gpu, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    if gpu is not None:
+        common |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # as the driver's own tool counts them
     if threads is not None:
         common |= {"OMP_NUM_THREADS": str(threads)}
     if name == "tensorflow":

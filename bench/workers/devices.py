@@ -6,10 +6,11 @@ import os
 from collections.abc import Sequence
 
 from bench.errors import UsageError
-from bench.hardware import listed_gpus
+from bench.hardware import cores, listed_gpus, memory
 from bench.workers.pool import Place
 
 WORKER_BYTES = 1_300_000_000  # what one worker may grow to
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def places(workers: int | None, gpus: Sequence[str] | None, per_gpu: int) -> list[Place]:
@@ -17,21 +18,41 @@ def places(workers: int | None, gpus: Sequence[str] | None, per_gpu: int) -> lis
 
     Args:
         workers: how many, or None for as many as fit.
-        gpus: device indices; None takes all that the driver lists, an empty list none.
+        gpus: device indices; None takes all of `usable_gpus`, an empty list none.
         per_gpu: workers that share one GPU.
 
     Raises:
         UsageError: a GPU that does not exist.
     """
-    present = [index for index in listed_gpus("index") if index.isdecimal()] if gpus is None or gpus else []
+    present = usable_gpus() if gpus is None or gpus else []
     unknown = sorted(set(gpus or ()) - set(present))
     if unknown:
-        raise UsageError(f"No GPU {', '.join(unknown)} here; the driver lists {', '.join(present) or 'none'}.")
+        hidden = f" within {VISIBLE}={os.environ[VISIBLE]}" if VISIBLE in os.environ else ""
+        raise UsageError(f"No GPU {', '.join(unknown)} here; the driver lists {', '.join(present) or 'none'}{hidden}.")
     chosen = present if gpus is None else list(gpus)
     if chosen:
         slots = [Place(1, gpu) for _ in range(per_gpu) for gpu in chosen]
         return slots[:workers] if workers else slots
     if workers:
         return [Place(1)] * workers
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return [Place(1)] * max(1, min(len(os.sched_getaffinity(0)), memory // WORKER_BYTES))
+    return [Place(1)] * max(1, min(cores(), memory() // WORKER_BYTES))
+
+
+def usable_gpus() -> list[str]:
+    """Indices of the GPUs that the driver lists and that CUDA_VISIBLE_DEVICES, where it is set, leaves to this process.
+
+    That variable holds indices or beginnings of ids, and what follows one that does not exist is left out, as CUDA does
+    (CUDA C++ Programming Guide, environment variables).
+    """
+    rows = [line.split(", ") for line in listed_gpus("index,uuid")]
+    ids = {row[0]: row[-1] for row in rows if row[0].isdecimal()}
+    if VISIBLE not in os.environ:
+        return list(ids)
+    left: list[str] = []
+    for asked in os.environ[VISIBLE].split(","):
+        wanted = asked.strip()
+        found = [index for index, uuid in ids.items() if wanted and (index == wanted or uuid.startswith(wanted))]
+        if len(found) != 1 or found[0] in left:
+            break
+        left += found
+    return left

@@ -10,6 +10,7 @@ import contextlib
 import os
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -55,9 +56,11 @@ def _end(unwanted: Callable[[str, psutil.Process], bool]) -> list[int]:
 def _ownerless(tag: str, process: psutil.Process) -> bool:
     """An owner is older than what it started; whoever is younger only got its number.
 
-    Both times are of now, so that a clock that was set meanwhile does not part them. Where the owner lives in another
-    container, its number is somebody else's here, and what looks owned is left alone.
+    Both times are of now, so that a clock that was set meanwhile does not part them. In another container the owner's
+    number is that of somebody else, or of nobody, here: such processes are left alone.
     """
+    if _namespace(process.pid) != _namespace(os.getpid()):
+        return False
     try:
         owner = psutil.Process(int(tag.partition(":")[0]))
         return bool(owner.create_time() > process.create_time())
@@ -65,3 +68,8 @@ def _ownerless(tag: str, process: psutil.Process) -> bool:
         return True
     except (psutil.Error, ValueError):
         return False
+
+
+def _namespace(pid: int) -> str:
+    """What is the same for processes that see each other's numbers; see pid_namespaces(7)."""
+    return str(Path(f"/proc/{pid}/ns/pid").readlink())

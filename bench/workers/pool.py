@@ -23,6 +23,7 @@ from bench.workers import orphans
 from bench.workers.messages import Done, FromWorker, Job, Lost, Ready, Setup, ToWorker
 
 MAX_RSS = 1_150_000_000  # bytes; a worker above this is replaced after its run
+GROWTH = 400_000_000  # bytes; but not before it grew by this since its first run, which large images or a GPU swell
 START_SECONDS = 180.0
 MAX_START_FAILURES = 3
 STOPPED_SECONDS = 10.0  # a worker that SIGSTOP holds for longer is replaced
@@ -48,6 +49,7 @@ class _Process:
         self.silent = 0.0  # seconds without a word, as far as the parent was there to listen
         self.busy_seconds = 0.0  # processor time at the last word
         self.verdict: Lost | None = None  # why the parent ended it
+        self.most_rss = 0  # bytes that it may have after a run; 0 before its first
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "bench.workers.process", str(theirs.fileno())]
         self.process = subprocess.Popen(
@@ -79,6 +81,11 @@ class _Process:
             self.verdict = Lost("hung", f"{who} said and computed nothing for {self.silent:.0f} s and was ended")
         if self.verdict is not None:
             self.process.kill()
+
+    @property
+    def over(self) -> bool:
+        """Whether it ended and its pipe did not: a process that a family forked off holds the other end, too."""
+        return self.silent >= STOPPED_SECONDS and self.process.poll() is not None
 
     def _stopped(self) -> bool:
         with contextlib.suppress(psutil.Error):
@@ -202,7 +209,8 @@ class Pool:
                 worker.ready = message
             elif isinstance(message, Done):
                 worker.job = None
-                if message.rss > MAX_RSS:
+                worker.most_rss = worker.most_rss or max(MAX_RSS, message.rss + GROWTH)
+                if message.rss > worker.most_rss:
                     self._replace(worker)
             said.append((worker.index, message))
         # A parent that was stopped itself, or waited for a full disk, has not listened: that is nobody's silence.
@@ -211,6 +219,8 @@ class Pool:
         for worker in self._workers:
             if worker.job is not None or worker.ready is None:
                 worker.watch(listened)
+                if worker.over:
+                    said.append((worker.index, self._bury(worker)))
         return said
 
     def kill(self, worker: int) -> None:

@@ -68,3 +68,11 @@ def test_every_download_has_a_sha256():
 def test_a_path_is_known_by_the_stem_of_its_file():
     assert dataset_name(f"some{os.sep}My cells.npz") == "My-cells"
     assert dataset_name("fashion_mnist") == "fashion_mnist"
+
+
+def test_what_a_link_leads_to_may_have_any_name(tmp_path):
+    """Stores of data keep files under their checksums, and folders under names of their own."""
+    (tmp_path / "a1b2").write_bytes(b"PK")
+    (tmp_path / "mine.npz").symlink_to(tmp_path / "a1b2")
+    found = source_of(str(tmp_path / "mine.npz"), None)
+    assert (found.path, found.size) == (str(tmp_path / "mine.npz"), 2)

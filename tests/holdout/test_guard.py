@@ -48,6 +48,7 @@ def run(tmp_path):
         "Path('test.npz').read_bytes()",
         "np.memmap('test.npz')",
         "np.load(root / 'link.npz')",
+        "open('.test.npz.a1b2.tmp')",
         "np.load(root / 'hard.npz')",
         "import io; io.open_code(str(root / 'cache/test.npz'))",
         "open('/proc/self/cwd/test.npz')",

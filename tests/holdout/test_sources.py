@@ -186,7 +186,7 @@ def test_an_array_larger_than_memory_is_refused_before_it_is_unpacked(home, tmp_
     np.savez_compressed(path, x_train=images, y_train=np.zeros(4000, int), x_test=images, y_test=np.zeros(4000, int))
     assert path.stat().st_size < 200_000
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=30_000_000))
-    with pytest.raises(DataError, match=r"unpacks to 33 MB, and sealing takes 2 times that, .* 30 MB"):
+    with pytest.raises(DataError, match=r"unpacks to 33 MB, and sealing takes 3 times that, .* 30 MB"):
         read_npz(path)
     monkeypatch.undo()
 

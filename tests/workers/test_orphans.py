@@ -6,6 +6,7 @@ import sys
 import time
 
 import psutil
+import pytest
 
 from bench.workers import orphans
 
@@ -39,6 +40,23 @@ def test_a_process_that_only_got_the_owners_number_owns_nothing():
         later.communicate(b"\n")
         left.kill()
         left.wait()
+
+
+def test_what_runs_in_another_container_is_left_alone():
+    """Its owner's number is nobody's here."""
+    if subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True).returncode:
+        pytest.skip("no container can be made here (unshare)")
+    tag = {**os.environ, orphans.VARIABLE: "999999999:x"}
+    inside = subprocess.Popen(["unshare", "--pid", "--fork", "sleep", "60"], env=tag)
+    try:
+        while not (children := psutil.Process(inside.pid).children()) or children[0].name() != "sleep":
+            time.sleep(0.05)
+        (sleeper,) = children
+        assert sleeper.pid not in orphans.reap() and sleeper.is_running()
+        sleeper.kill()
+    finally:
+        inside.kill()
+        inside.wait()
 
 
 def test_a_pool_ends_what_it_started_and_nothing_else():
