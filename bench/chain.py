@@ -206,6 +206,11 @@ class Limit(Protocol):
     @property
     def used_up(self) -> bool: ...
 
+    @property
+    def share(self) -> float:
+        """How much of it is used, 0 to 1."""
+        ...
+
 
 def search_on_screen(
     session: Session,
@@ -230,7 +235,8 @@ def search_on_screen(
         stored = session.store.trials(request.study) if session.store.settings(request.study) else []
         finished = [trial for trial in stored if trial.state != "running"]
         shown = title or f"{request.family.name} on {session.sealed.name}"
-        screen.begin_search(shown, request.target, finished, len(started), request.seconds)
+        share = None if limit is None else lambda: limit.share
+        screen.begin_search(shown, request.target, finished, len(started), request.seconds, share)
         return started
 
     room = partial(disk.wait_for_room, session.home, screen.message, lambda: stop.asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 import textwrap
@@ -79,6 +80,8 @@ def parser() -> Parser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or that of the error (see `bench.errors`)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: not every terminal knows every letter
     try:
         options = parser().parse_args(argv)
         warn_of_password(options)

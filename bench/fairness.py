@@ -81,13 +81,13 @@ def budget_notes(finals: Sequence[Final], names: Mapping[str, str]) -> list[str]
     Args:
         names: of the finals, by id.
     """
-    usual = usual_trials(finals)
+    usual, board = usual_trials(finals), f"bench leaderboard --dataset {finals[0].dataset}" if finals else ""
     others = [f"{names[final.id]} ({final.trials})" for final in finals if final.trials != usual]
     if others:
         least = min(final.trials for final in finals)
         return [
-            f"* Unequal budgets: {usual} trials, but {', '.join(others)}. `bench leaderboard --at {least}` compares at "
-            "equal ones, on validation."
+            f"* Unequal budgets: {usual} trials, but {', '.join(others)}. `{board} --at {least}` compares at equal "
+            "ones, on validation."
         ]
     seconds = {final.id: final.device_seconds for final in finals if final.device_seconds}
     samples = {final.id: final.samples for final in finals if final.samples}
@@ -96,7 +96,7 @@ def budget_notes(finals: Sequence[Final], names: Mapping[str, str]) -> list[str]
     said = [text for text in (_apart(seconds, names, "s of device time"), _apart(samples, names, "samples")) if text]
     if not said:
         return []
-    fair = f" `bench leaderboard --at {max(int(min(seconds.values())), 1)}s` compares at equal time, on validation."
+    fair = f" `{board} --at {max(int(min(seconds.values())), 1)}s` compares at equal time, on validation."
     return [f"Equal in trials ({usual}), but not in all: {'; '.join(said)}.{fair}"]
 
 

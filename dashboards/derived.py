@@ -19,7 +19,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.records import Trial
-from bench.rows import ATTRIBUTE, NOTE, trial_of
+from bench.rows import ATTRIBUTE, NOTE, SAMPLER, trial_of
 from dashboards.figures import FIGURES
 from dashboards.notes import note
 from dashboards.readonly import ReadOnlyStorage
@@ -159,7 +159,10 @@ def _shown(row: FrozenTrial) -> FrozenTrial:
                 "encoding": None,
             }
             system[ARTIFACT + artifact] = json.dumps(meta)
-        shown.user_attrs = {**{k: v for k, v in row.user_attrs.items() if k != ATTRIBUTE}, **_columns(trial)}
+        shown.user_attrs = {
+            **{k: v for k, v in row.user_attrs.items() if k not in (ATTRIBUTE, SAMPLER)},
+            **_columns(trial),
+        }
     shown._system_attrs = system
     return shown
 

@@ -30,7 +30,7 @@ def test_rows_with_another_number_of_trials_than_most_are_marked_and_the_fair_bo
     assert cell(rows["cnn"]) == "20 (35 pruned) *"
     assert "*" not in cell(rows["mlp"])
     (note,) = [note for note in found.notes if note.startswith("*")]
-    assert note.startswith("* Unequal budgets: 50 trials, but cnn (20). `bench leaderboard --at 20`")
+    assert note.startswith("* Unequal budgets: 50 trials, but cnn (20). `bench leaderboard --dataset mnist --at 20`")
 
 
 def test_of_two_that_differ_the_smaller_is_marked():
@@ -43,8 +43,8 @@ def test_equal_trials_that_cost_unequal_time_are_told_with_the_command_that_comp
     found = board(replace(MLP, **used), replace(CNN, device_seconds=222.0, samples=2_100_000))
     (note,) = [note for note in found.notes if "Equal in trials" in note]
     assert note == (
-        "Equal in trials (50), but not in all: 96 s of device time for mlp, 222 for cnn. `bench leaderboard --at 96s` "
-        "compares at equal time, on validation."
+        "Equal in trials (50), but not in all: 96 s of device time for mlp, 222 for cnn. "
+        "`bench leaderboard --dataset mnist --at 96s` compares at equal time, on validation."
     )
     assert {row["equal_budget"] for row in found.rows} == {True}
     assert found.rows[0]["device_seconds"] == 222.0

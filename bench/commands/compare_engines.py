@@ -286,6 +286,10 @@ class Meter:
     def used_up(self) -> bool:
         return self.left <= 0
 
+    @property
+    def share(self) -> float:
+        return min(1 - self.left / self._budget, 1.0)
+
 
 def _draw(shown: dict[str, Any], path: Path) -> None:
     from bench.files import write_atomic

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench.commands.common import console, print_json, waiting
 from bench.commands.options import add_dataset, add_seeds, add_storage, add_workers, whole
 from bench.commands.running import asked
-from bench.errors import Interrupted, NoTrialSucceeded
+from bench.errors import Interrupted, NoTrialSucceeded, RecordError
 from bench.options import HARMLESS
 
 if TYPE_CHECKING:
@@ -115,6 +115,11 @@ def _reproduce(session: Session, model: Model, family: Family, screen: Screen, s
         stored = final(*given, still_ours=check)
     assert outcome.best is not None
     said = results.read_predictions(home, stored)
+    if said.labels is None:
+        raise RecordError(
+            f"The final of {study!r} was stored by an earlier version, without the labels of its images. Make it anew "
+            "under another name: --study NAME."
+        )
     predicted = said.probabilities.argmax(axis=2)
     looks = ledger.looks(home, stored.data_checksum, family.name)
     return Reproduced(model, outcome.settings["precision"], outcome.best, stored, predicted, said.labels, looks)

@@ -18,6 +18,9 @@ FIRST_ORDER = (
 )
 
 
+Share = Callable[[], float]  # how much of a search is done, 0 to 1, where trials do not count
+
+
 @dataclass
 class Run:
     """What a worker does, or did last."""
@@ -62,21 +65,29 @@ class Board:
         self.title, self.target, self.unit, self.searching = title, target, unit, searching
         self.began = self.clock()
         self.timeout: float | None = None
+        self._share: Share | None = None
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.lost = 0
         self.results: dict[int, list[float]] = {}  # of a stage: run number -> accuracies
         self._first: float | None = None
         self._last = self.began
-        self._done_here = 0
+        self.done_here = 0
         for worker in self.workers.values():
             worker.run = None
 
     def begin_search(
-        self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
+        self,
+        title: str,
+        target: int,
+        finished: Sequence[Trial],
+        workers: int,
+        timeout: float | None,
+        share: Share | None = None,
     ) -> None:
         self._begin(title, target, "trial", searching=True)
-        self.timeout = timeout
+        self.timeout, self._share = timeout, share
+        self._share_before = share() if share else 0.0
         self.best, self.best_so_far, self.order, self._finished = None, [], [], []
         self.lowest, self.highest = math.inf, -math.inf
         self.expect_workers(workers)
@@ -131,7 +142,7 @@ class Board:
     def _finish(self, trial: Trial) -> None:
         now = self.clock()
         self._count(trial)
-        self._done_here += 1
+        self.done_here += 1
         self._last = now
         if self.searching:
             self._learn(trial)
@@ -175,9 +186,20 @@ class Board:
         return self.counts.total()
 
     @property
+    def done(self) -> float:
+        """How much of the search or stage is done, 0 to 1."""
+        return self._share() if self._share else self.finished / max(self.target, 1)
+
+    @property
+    def count(self) -> str:
+        """'3/50', or how many are finished where nobody knows of how many."""
+        whole = len(str(self.target))
+        return f"{self.finished}" if self._share else f"{self.finished:>{whole}}/{self.target}"
+
+    @property
     def busy(self) -> bool:
         """Something has run since this search or stage began."""
-        return self._first is not None or self._done_here > 0
+        return self._first is not None or self.done_here > 0
 
     def gone(self) -> float:
         return self.clock() - self.began
@@ -188,9 +210,12 @@ class Board:
         Every finished trial counts, however it ended, because every one brings the end nearer; those of earlier
         processes do not. Between two of them the estimate runs down by at most the mean time from one to the next.
         """
-        if self._done_here < SHOW_LEFT_AFTER or self._first is None:
+        if self.done_here < SHOW_LEFT_AFTER or self._first is None:
             return None
-        mean = (self._last - self._first) / self._done_here
+        if self._share:
+            gone, now = self._share() - self._share_before, self._share()
+            return self.gone() * (1 - now) / gone if gone > 0 else None
+        mean = (self._last - self._first) / self.done_here
         waited = min(self.clock() - self._last, mean)
         return max((self.target - self.finished) * mean - waited, 0.0)
 

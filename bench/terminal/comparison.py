@@ -43,7 +43,7 @@ def _costs(document: Document) -> Table:
     table = _table("pair", "trials", "complete", "time", "as good after", "in")
     for row in document["pairs"]:
         reached = row["to_baseline"]
-        after = "not in half of them"
+        after = "not in most of them"
         if reached["samples"] is not None:
             after = f"{_epochs(document, reached['samples'])}, {duration(reached['seconds'])}"
         table.add_row(

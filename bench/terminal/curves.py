@@ -22,7 +22,8 @@ Document = Mapping[str, Any]
 def curves_table(document: Document, width: int, *, ascii_only: bool = False) -> RenderableType:
     """The document of `bench leaderboard --curves --json`, within `width` columns."""
     if not document["curves"]:
-        return Text(f"No complete trial on {one_line(document['dataset'])} yet. Next: bench search cnn --trials 50")
+        dataset = one_line(document["dataset"])
+        return Text(f"No complete trial on {dataset} yet. Next: bench search cnn --trials 50 --dataset {dataset}")
     parts: list[RenderableType] = [Text(one_line(sentence), style="bold") for sentence in document["says"]]
     for unit in UNITS:
         head = f"{one_line(document['dataset'])}: best validation accuracy, %, against {AFTER[unit]}"

@@ -74,13 +74,13 @@ def draw(board: Board, width: int, terminal_height: int, *, ascii_only: bool = F
 def _title(board: Board, width: int, ascii_only: bool) -> list[Cell]:
     wide = width >= 76
     unit = f" {board.unit}s" if wide and board.searching else ""
-    finished = f"{board.finished:>{len(str(board.target))}}/{board.target}"
+    finished = board.count
     times = f"{_times(board, wide):<{30 if wide else 18}}"
     title = cut(board.title, width * 3 // 8, ascii_only=ascii_only)
     free = width - cell_len(title) - len(finished) - len(times) - 6
     if free - len(unit) >= 10:
         finished, free = finished + unit, free - len(unit)
-    done, open_ = bar(board.finished / max(board.target, 1), min(max(free, 4), 60), ascii_only=ascii_only)
+    done, open_ = bar(board.done, min(max(free, 4), 60), ascii_only=ascii_only)
     return [(title, "bold"), ("  ", ""), (done, "cyan"), (open_, "dim"), (f"  {finished}", ""), (f"  {times}", "dim")]
 
 
@@ -89,7 +89,7 @@ def _times(board: Board, wide: bool) -> str:
     limit = None if board.timeout is None else max(board.timeout - gone, 0.0)
     if limit is not None and (left is None or limit < left):
         return f"{duration(gone)} gone, at most {estimate(limit)} left" if wide else _short_times(gone, "<", limit)
-    if left is None or board.finished >= board.target:
+    if left is None or board.done >= 1:
         return f"{duration(gone)} gone" if wide else duration(gone)
     return f"{duration(gone)} gone, about {estimate(left)} left" if wide else _short_times(gone, "~", left)
 

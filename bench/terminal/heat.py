@@ -39,8 +39,9 @@ def heat(
     heads = [str(index) if numbered else one_line(name) for index, name in enumerate(classes)]
     each = 1 + max(cell_len(text) for text in [*heads, *(cell for row in cells for cell in row)])
     names = [f"{index} {one_line(name)}" if numbered else one_line(name) for index, name in enumerate(classes)]
-    label = min(max(4, *map(cell_len, names)), WIDEST_LABEL, width - each * len(classes))
-    if label < 4:
+    # One cell more than the longest name, so that it does not touch the first column.
+    label = min(max(4, *map(cell_len, names)) + 1, WIDEST_LABEL, width - each * len(classes))
+    if label < 5:
         return None
     text = Text(no_wrap=True)
     text.append(set_cell_size("true", label) + " ".join(_right(head, each - 1) for head in heads), "dim")

@@ -12,6 +12,7 @@ from rich.text import Text
 from bench.terminal.heat import count
 from bench.terminal.sections import section_table
 from bench.terminal.sparkline import cut, one_line
+from bench.terminal.summary import arguments_for
 
 MOST_IMAGES = 12  # lines of a table of images
 MOST_CLASSES = 12
@@ -46,8 +47,9 @@ def draw(document: Document, width: int) -> RenderableType:
     if document["against"]:
         parts += [Text(), *_against(document["against"], width)]
     parts += [Text(one_line(note), "dim") for note in document["notes"]]
-    names = " · ".join(f"bench show {one_line(one['family'])}" for one in families[:3])
-    parts += [Text(), Text(f"confusion and errors by class: {names}", "dim")]
+    shown = (arguments_for(one["family"], document["dataset"], one["study"]) for one in families[:3])
+    hints = " · ".join(f"bench show {one_line(of)}" for of in shown)
+    parts += [Text(), Text(f"confusion and errors by class: {hints}", "dim")]
     return Group(*parts)
 
 

@@ -11,6 +11,7 @@ from typing import Self
 from rich.console import Console
 
 from bench.records import Event, Finished, Paused, Shelved, Started, Trial, WorkerChanged
+from bench.terminal.board import Share
 from bench.terminal.sparkline import duration, one_line, parameters
 
 
@@ -18,7 +19,13 @@ class QuietScreen:
     """Hears everything and shows nothing."""
 
     def begin_search(
-        self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
+        self,
+        title: str,
+        target: int,
+        finished: Sequence[Trial],
+        workers: int,
+        timeout: float | None,
+        share: Share | None = None,
     ) -> None: ...
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None: ...
@@ -56,12 +63,20 @@ class PlainScreen(QuietScreen):
         self._shelved: set[int] = set()
 
     def begin_search(
-        self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
+        self,
+        title: str,
+        target: int,
+        finished: Sequence[Trial],
+        workers: int,
+        timeout: float | None,
+        share: Share | None = None,
     ) -> None:
         self._title, self._unit, self._began = title, "trial", self._clock()
         self._shelved.clear()
         there = sum(trial.state != "running" for trial in finished)
         parts = [f"{there} of {target} trials are there" if there else f"{target} trials"]
+        if share:
+            parts = [f"{there} trials are there, {share():.0%} of the budget"] if there else []
         parts += [f"{workers} worker{'s' if workers != 1 else ''}"]
         parts += [f"at most {duration(timeout)}"] if timeout is not None else []
         self.message(f"{title}: {', '.join(parts)}")
@@ -103,7 +118,13 @@ class MessageScreen(PlainScreen):
     """For --quiet: how it proceeds is not shown; what has to be known, such as a full disk, is."""
 
     def begin_search(
-        self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
+        self,
+        title: str,
+        target: int,
+        finished: Sequence[Trial],
+        workers: int,
+        timeout: float | None,
+        share: Share | None = None,
     ) -> None: ...
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None: ...

@@ -97,7 +97,7 @@ class _Sections:
         if final and final["trials"] < document["trials"]["total"]:
             more = document["trials"]["total"] - final["trials"]
             yield f"{more} trials were added since that test; `bench final` chooses and tests anew."
-        if final and best is not None and best != number:
+        if final and best != number and best in final["confirmed"]:
             yield f"Trial {best} was best in the search; over fresh seeds {number} was. --trial {best} shows the other."
         if other:
             yield f"The final of this study tested trial {other['trial']}; what it measured is shown with that one."

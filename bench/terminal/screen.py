@@ -30,7 +30,7 @@ from rich.style import Style
 from rich.text import Text
 
 from bench.records import Event, Trial, WorkerChanged
-from bench.terminal.board import Board
+from bench.terminal.board import Board, Share
 from bench.terminal.drawing import Line, draw
 from bench.terminal.plain import MessageScreen, PlainScreen
 from bench.terminal.sparkline import duration, one_line, percent
@@ -42,12 +42,19 @@ class Screen(Protocol):
     """Who shows how a search or a final proceeds. A context manager: leaving it gives the terminal back."""
 
     def begin_search(
-        self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
+        self,
+        title: str,
+        target: int,
+        finished: Sequence[Trial],
+        workers: int,
+        timeout: float | None,
+        share: Share | None = None,
     ) -> None:
         """A search for `target` finished trials starts, `finished` of an earlier process among them.
 
         Args:
             timeout: seconds after which the search stops, or None.
+            share: how much of it is done, where that is not for trials to say; `target` is then no more than a bound.
         """
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None:
@@ -119,13 +126,19 @@ class LiveScreen:
     # --- what is told
 
     def begin_search(
-        self, title: str, target: int, finished: Sequence[Trial], workers: int, timeout: float | None
+        self,
+        title: str,
+        target: int,
+        finished: Sequence[Trial],
+        workers: int,
+        timeout: float | None,
+        share: Share | None = None,
     ) -> None:
         again = self._board.searching and self._board.title == title and not self._board.busy
         if not again:
             self._leave()
         with self._lock:
-            self._board.begin_search(title, target, finished, workers, timeout)
+            self._board.begin_search(title, target, finished, workers, timeout, share)
         self._begin()
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None:
@@ -208,14 +221,15 @@ class LiveScreen:
             return
         self._open = False
         board = self._board
-        gone, count = duration(board.gone()), f"{board.finished}/{board.target} {board.unit}s"
+        gone, count = duration(board.gone()), f"{board.count.strip()} {board.unit}s"
         if not board.searching:
             self.message(f"{board.title}, " + (f"done in {gone}" if done else f"{count}, stopped after {gone}"))
             return
-        reached = board.finished >= board.target
-        best = board.best
+        best, here = board.best, board.done_here
+        now = f", {here} of them now," if here < board.finished else ""
+        how = f"{now} in" if board.done >= 1 else f"{now or ' done,'} stopped after"
         tail = f", best {percent(best.val_accuracy)} (trial {best.number})" if best and best.val_accuracy else ""
-        self.message(f"{board.title}: {count} {'in' if reached else 'done, stopped after'} {gone}{tail}")
+        self.message(f"{board.title}: {count}{how} {gone}{tail}")
 
     def _unwrap(self, width: int) -> None:
         """After the terminal was made narrower: climb over the lines that wrapped, which rich does not count."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,10 +42,9 @@ def summary(document: Mapping[str, Any], hints: bool = True) -> str:
         lines.append(f"not the newest final of this study: the leaderboard shows the one of {newer['seeds']} seeds")
     if not hints:
         return "\n".join(lines)
-    default = f"{document['dataset']}-{document['family']}"
-    named = "" if document["study"] == default else f" --study {plain(document['study'])}"
-    following = [] if row else [f"bench final {family} --dataset {dataset}{named}"]
-    following += [f"bench leaderboard --dataset {dataset}", f"bench show {family} --dataset {dataset}{named}"]
+    of = plain(arguments_for(document["family"], document["dataset"], document["study"]))
+    following = [] if row else [f"bench final {of}"]
+    following += [f"bench leaderboard --dataset {dataset}", f"bench show {of}"]
     lines.append("next: " + " · ".join(following))
     return "\n".join(lines)
 
@@ -68,6 +68,12 @@ def _tuned(reference: Mapping[str, Any]) -> str:
 def plain(text: object) -> str:
     """Text from outside on its way into markup: control characters replaced, markup escaped."""
     return escape(one_line(str(text)))
+
+
+def arguments_for(family: str, dataset: str, study: str) -> str:
+    """What to type after `bench show`, say, to mean this study of a family: 'cnn --dataset mnist'."""
+    named = [] if study == f"{dataset}-{family}" else ["--study", study]
+    return shlex.join([family, "--dataset", dataset, *named])
 
 
 def short(value: object) -> str:

@@ -24,9 +24,10 @@ PARAMETERS = 24  # columns that it keeps for them where it is narrow
 def leaderboard_table(board: Board, width: int) -> RenderableType:
     """The board within `width` columns, its notes below; an empty one says how to fill it."""
     if not board.rows:
-        empty = f"No results for {one_line(board.dataset)} yet. Next: bench search cnn --trials 50"
+        dataset = one_line(board.dataset)
+        empty = f"No results for {dataset} yet. Next: bench search cnn --trials 50 --dataset {dataset}"
         if board.at is not None and board.notes:
-            empty = f"No complete trial on {one_line(board.dataset)} after {words(**board.at)}."
+            empty = f"No complete trial on {dataset} after {words(**board.at)}."
         return Group(Text(empty), *(Text(one_line(note), style="dim") for note in board.notes))
     columns = columns_of(board)
     cells = {heading: [one_line(cell(row)) for row in board.rows] for heading, cell in columns.items()}

@@ -52,6 +52,7 @@ DOCUMENT = {
     },
     "best_trial": 12,
     "final": {
+        "confirmed": [31, 12],
         "trial": 31, "test_accuracy": 0.99444, "ci95": [0.9931, 0.9957], "seeds": 5, "errors": 55.6, "trials": 40,
         "seed_sd": 0.00047, "seed_sd_expected": 0.00053, "findings": [],
     },
@@ -197,6 +198,8 @@ def test_what_is_not_known_is_said():
 def test_a_final_of_another_trial_and_trials_added_since_are_named():
     assert "10 trials were added since" in render(DOCUMENT, 80)
     assert "Trial 12 was best in the search" in render(DOCUMENT, 80)
+    later = changed(final={**DOCUMENT["final"], "confirmed": [31, 8]})
+    assert "was best in the search" not in render(later, 80), "it was never trained over seeds"
     other = render(changed(final=None, other_final=DOCUMENT["final"]), 80)
     assert "tested trial 31" in other
 
