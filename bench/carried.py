@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from bench.errors import FamilyError
 from bench.family import Family, load_file
 
 MOST_BYTES = 1_000_000  # what a function refers to travels with it; a data set, or its test images, should not
+MOST_NUMBERS = 1_000  # of one array: weights of classes do, labels of a test set do not
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,17 @@ def pack(family: Family) -> Carried:
     A function of a script, a notebook or a prompt goes by value, so that no script runs a second time.
 
     Raises:
-        FamilyError: `build` refers to something that cannot be sent, or that is larger than MOST_BYTES.
+        FamilyError: `build` refers to something that cannot be sent, or that is larger than MOST_BYTES, or to an array
+            that may be data.
     """
     if family.source is not None and family.loaded is family.build:
         return family.source
-    import cloudpickle
 
     try:
         with _by_value(family.build):
-            content = cloudpickle.dumps((family, _registered()))
+            content = _pickled(family)
+    except FamilyError:
+        raise
     except Exception as error:
         raise FamilyError(
             f"Family {family.name!r} cannot be sent to the workers: {type(error).__name__}: {error}. Let build make "
@@ -62,6 +66,25 @@ def pack(family: Family) -> Carried:
             f"{MOST_BYTES / 1e6:,.0f} MB can be sent. Let build refer to no arrays or models from outside."
         )
     return Pickled(content, tuple(str(Path(entry).resolve()) for entry in sys.path))
+
+
+def _pickled(family: Family) -> bytes:
+    import cloudpickle
+    import numpy as np
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle carries no types
+        def reducer_override(self, thing: Any) -> Any:
+            if isinstance(thing, np.ndarray) and thing.size > MOST_NUMBERS:
+                raise FamilyError(
+                    f"The build of family {family.name!r} refers to an array of {thing.size:,} numbers from outside "
+                    f"(shape {thing.shape}); at most {MOST_NUMBERS:,} travel with it, so that no images or labels do. "
+                    "Let build make what it needs itself."
+                )
+            return super().reducer_override(thing)
+
+    content = io.BytesIO()
+    Pickler(content).dump((family, _registered()))
+    return content.getvalue()
 
 
 def unpack(carried: Carried) -> Family:

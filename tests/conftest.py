@@ -76,8 +76,14 @@ def build(config, image_shape, classes):
         raise RuntimeError("a bug in build")
     if fault == "tell":
         raise RuntimeError(f"garbage is collected: {gc.isenabled()}, but of {gc.get_freeze_count()} objects")
-    if fault == "spawn":
-        subprocess.Popen(["sleep", "3599"])
+    if fault.startswith("spawn:"):
+        started = subprocess.Popen(["sleep", "3599"])
+        Path(fault.removeprefix("spawn:")).write_text(str(started.pid))
+    if fault.startswith("fork:"):
+        if child := os.fork():
+            Path(fault.removeprefix("fork:")).write_text(str(child))
+            os._exit(3)
+        time.sleep(3600)
     if fault == "hang":
         time.sleep(3600)
     if fault.startswith("open:"):

@@ -52,6 +52,17 @@ def test_a_build_that_drags_a_data_set_along_is_refused():
         carried.pack(Family("mine", SPACE, lambda *given: images))
 
 
+def test_labels_of_a_test_set_do_not_travel_and_weights_of_classes_do():
+    """A notebook has both at hand, and what goes by value is opened by nobody."""
+    import numpy as np
+
+    labels, weights = np.zeros(1_797, np.uint8), np.ones(10)
+    with pytest.raises(FamilyError, match=r"refers to an array of 1,797 numbers from outside \(shape \(1797,\)\)"):
+        carried.pack(Family("mine", SPACE, lambda *given: labels[::2].sum() + len(labels)))
+    sent = carried.pack(Family("mine", SPACE, lambda *given: weights))
+    np.testing.assert_array_equal(carried.unpack(sent).build(), weights)
+
+
 def test_a_module_that_is_not_there_is_a_family_error():
     import cloudpickle
 

@@ -58,7 +58,11 @@ def _list(options: argparse.Namespace, store: Store) -> None:
     finals = results.read_finals(options.home)
     rows = []
     for study, settings in listed.items():
-        found = outcome(store, study)
+        try:
+            found = outcome(store, study)
+        except RecordError as error:  # one that is broken shall not hide the others
+            say(f"{study}: not listed; {error}")
+            continue
         tested = bool(results.of_study(options.home, finals, study, settings, found.trials))
         rows.append(
             {

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from bench.options import ENGINES
 from bench.store import Store
 
 BENCH = [sys.executable, "-m", "bench"]
-FAMILIES = ("mlp", "mlp_dropout", "cnn")
+FAMILIES = ("mlp", "cnn")
 SHORT = ["--set", "epochs=9", "--range", "batch_size=32,64"]
 SHORTENED = {"epochs": "9"}, {"batch_size": "32,64"}
 
@@ -191,20 +190,18 @@ def studies_of(server):
         server.shutdown()
 
 
+# Fewer than five that fail, and a first one that does not: five first trials that fail end a search.
 @each_engine
-@pytest.mark.parametrize("fault", EXPECTED)
-def test_states_and_reasons_mean_the_same(tmp_path, faulty, engine, fault):
-    faults = f"fault=none,{'long' if fault == 'none' else fault}"
-    options = ["--trials", "5", "--workers", "1", "--range", faults, "--range", "epochs=1:4"]
-    bench(tmp_path / "home", faulty, engine, *options)
+@pytest.mark.parametrize("faults", [("none", "exit", "kill", "nan"), ("none", "memory", "raise")])
+def test_states_and_reasons_mean_the_same(tmp_path, faulty, engine, faults):
+    options = ["--sampler", "grid", "--range", f"fault={','.join(faults)}", "--set", "epochs=1"]
+    bench(tmp_path / "home", faulty, engine, *options, "--trials", str(len(faults)), "--workers", "1")
     found = trials(tmp_path / "home", f"digits-faulty{'' if engine == 'optuna' else f'-{engine}'}")
-    assert len(found) == 5
-    assert {trial.state for trial in found if trial.params["fault"] == "none"} == {"complete"}
-    struck = [trial for trial in found if trial.params["fault"] == fault]
-    assert struck
-    for trial in struck:
-        assert (trial.state, trial.reason) == EXPECTED[fault]
-        assert trial.attempts == (2 if fault in ("exit", "kill") else 1)
+    assert {trial.params["fault"]: (trial.state, trial.reason) for trial in found} == {
+        fault: EXPECTED[fault] for fault in faults
+    }
+    for trial in found:
+        assert trial.attempts == (2 if trial.params["fault"] in ("exit", "kill") else 1)
         assert (trial.val_accuracy is None) == (trial.state == "failed")
 
 
@@ -219,28 +216,6 @@ def test_a_trial_that_takes_too_long_has_timed_out(tmp_path, faulty, engine):
 
 
 @each_engine
-def test_a_killed_parent_loses_nothing_and_the_same_command_reaches_the_target(tmp_path, engine):
-    asked = command(tmp_path, "mlp", engine, "--trials", "10", *SHORT)
-    study = f"digits-mlp{'' if engine == 'optuna' else f'-{engine}'}"
-    first = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    before = []
-    deadline = time.monotonic() + 180
-    while len(before) < 3:
-        assert first.poll() is None and time.monotonic() < deadline
-        time.sleep(0.2)
-        before = [trial for trial in trials(tmp_path, study) if trial.state != "running"]
-    first.kill()
-    first.wait()
-    before = [trial for trial in trials(tmp_path, study) if trial.state != "running"]
-    run = bench(tmp_path, "mlp", engine, "--trials", "10", *SHORT)
-    assert run.returncode == 0, run.stderr
-    after = trials(tmp_path, study)
-    assert [trial.number for trial in after] == list(range(10))
-    assert all(trial.state != "running" for trial in after)
-    assert [after[trial.number] for trial in before] == before
-
-
-@each_engine
 def test_what_an_engine_cannot_do_is_said_before_a_study_is_made(tmp_path, engine):
     run = bench(tmp_path, "mlp", engine, "--trials", "2", "--sampler", "no-such-sampler")
     assert run.returncode == 2
@@ -250,4 +225,4 @@ def test_what_an_engine_cannot_do_is_said_before_a_study_is_made(tmp_path, engin
         run = bench(tmp_path, "mlp", engine, "--trials", "2", "--sampler", sampler)
         assert run.returncode == 2
         assert ENGINES[engine].samplers[0] in run.stderr
-    assert not (tmp_path / "bench.db").exists() or trials(tmp_path, "digits-mlp") == []
+    assert not (tmp_path / "bench.db").exists() or Store(tmp_path).names() == []

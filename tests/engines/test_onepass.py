@@ -64,9 +64,8 @@ def test_a_dry_run_takes_a_pass_for_each_trial_and_the_rest_for_the_share_that_g
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["optuna", "keras-tuner"])
-def test_a_search_judges_its_trials_after_one_pass_and_a_second_one_goes_on_from_there(tmp_path, engine):
-    search = ["search", "mlp", "--dataset", "digits", "--engine", engine, "--sampler", "random", "--no-final"]
+def test_a_search_judges_its_trials_after_one_pass_and_a_second_one_goes_on_from_there(tmp_path):
+    search = ["search", "mlp", "--dataset", "digits", "--sampler", "random", "--no-final"]
     search += ["--pruner", "one-pass", "--set", "epochs=4"]
     bench(tmp_path, *search, "--trials", "6")
     found = document(tmp_path, *search, "--trials", "12")

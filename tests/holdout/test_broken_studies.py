@@ -37,6 +37,14 @@ def test_a_broken_study_is_an_error_by_name_and_can_be_deleted(home):
     assert bench(home, "fsck").returncode == 0
 
 
+def test_a_study_with_a_broken_trial_hides_no_other(home):
+    with sqlite3.connect(home / "bench.db") as connection:
+        connection.execute("UPDATE trial_user_attributes SET value_json = '\"{\"' WHERE key = 'bench'")
+    connection.close()
+    listed = bench(home, "studies")
+    assert (listed.returncode, "digits-mlp: not listed" in listed.stderr) == (0, True)
+
+
 def test_a_study_is_deleted_with_its_files_only_when_that_is_said(home):
     asked = bench(home, "studies", "rm", "digits-mlp")
     assert asked.returncode == 2

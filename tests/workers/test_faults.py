@@ -69,35 +69,24 @@ def drive(
 
 
 def test_every_fault_has_its_reason_and_the_search_goes_on(digits, faulty, tmp_path):
-    faults = ["none", "exit", "abort", "kill", "memory", "raise", "nan", "none"]
-    trials, _ = drive(digits, faulty, tmp_path, *faults, workers=2)
+    faults = ["none", "exit", "abort", "kill", "memory", "raise", "nan", "none", "tell"]
+    trials, events = drive(digits, faulty, tmp_path, *faults, workers=2)
     assert [trials[n].state for n in range(8)] == ["complete", *["failed"] * 6, "complete"]
     reasons = [trials[n].reason for n in range(8)]
     assert reasons == [None, "crashed", "crashed", "killed", "out of memory", "error", "diverged", None]
     assert [trials[n].attempts for n in (1, 2, 3, 5)] == [2, 2, 2, 1]
+    first, second = [event for event in events if isinstance(event, Started) and event.number == 1]
+    assert (first.seed, first.params) == (second.seed, second.params)
     assert "a bug in build" in trials[5].detail
+    # A family's garbage is collected, and the framework left alone.
+    assert re.search("garbage is collected: True, but of [0-9]{6,} objects", trials[8].detail)
     assert all(trials[n].val_accuracy is None for n in range(1, 7))
-    for trial in trials.values():
+    for trial in (trials[n] for n in range(8)):
         judged = sum(images for _, _, images in trial.confusion or ())
         assert judged == (digits.n_validation if trial.state == "complete" else 0)
 
 
-def test_a_family_s_garbage_is_collected_and_the_framework_left_alone(digits, faulty, tmp_path):
-    trials, _ = drive(digits, faulty, tmp_path, "tell")
-    assert re.search("garbage is collected: True, but of [0-9]{6,} objects", trials[0].detail)
-
-
-def test_a_crash_is_tried_once_more(digits, faulty, tmp_path, monkeypatch):
-    monkeypatch.setenv("BENCH_TEST_FLAG", str(tmp_path / "flag"))
-    trials, events = drive(digits, faulty, tmp_path, "once")
-    assert (trials[0].state, trials[0].attempts) == ("complete", 2)
-    started = [event for event in events if isinstance(event, Started)]
-    assert started[0].seed == started[1].seed
-    assert started[0].params == started[1].params
-
-
-@pytest.mark.parametrize("how", ["open", "try"])
-@pytest.mark.parametrize("what", ["test set", "results", "source"])
+@pytest.mark.parametrize(("what", "how"), [("test set", "open"), ("results", "try"), ("source", "try")])
 def test_a_worker_that_opens_what_is_sealed_fails_loudly(digits, faulty, tmp_path, what, how):
     """Also where the family catches the error."""
     source = tmp_path / "source.npz"
@@ -116,14 +105,14 @@ def test_a_worker_that_opens_what_is_sealed_fails_loudly(digits, faulty, tmp_pat
 
 
 def test_a_trial_that_takes_too_long_has_timed_out(digits, faulty, tmp_path):
-    trials, _ = drive(digits, faulty, tmp_path, "none", epochs=100_000, trial_seconds=3.0)
+    trials, _ = drive(digits, faulty, tmp_path, "none", epochs=100_000, trial_seconds=10.0)
     assert (trials[0].state, trials[0].reason) == ("failed", "timed out")
     assert trials[0].samples > 0
 
 
 def test_a_worker_that_does_not_hear_a_time_out_is_replaced(digits, faulty, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.engines.local.GRACE_SECONDS", 1.0)
-    trials, events = drive(digits, faulty, tmp_path, "hang", "none", trial_seconds=4.0)
+    trials, events = drive(digits, faulty, tmp_path, "hang", "none", trial_seconds=15.0)
     assert (trials[0].state, trials[0].reason) == ("failed", "timed out")
     assert trials[1].state == "complete"
     assert any(isinstance(event, WorkerChanged) and event.state == "lost" for event in events)
@@ -157,8 +146,18 @@ def test_a_worker_that_hangs_is_replaced_and_named(digits, faulty, tmp_path, mon
 
 
 def test_what_a_family_started_ends_with_the_pool(digits, faulty, tmp_path):
-    drive(digits, faulty, tmp_path, "spawn")
-    assert [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "3599"]] == []
+    trials, _ = drive(digits, faulty, tmp_path, f"spawn:{tmp_path / 'pid'}")
+    assert trials[0].state == "complete"
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_a_worker_that_dies_and_leaves_a_fork_behind_is_found_dead(digits, faulty, tmp_path, monkeypatch):
+    """The fork holds the other end of the pipe, which so does not close."""
+    monkeypatch.setattr("bench.workers.pool.STOPPED_SECONDS", 1.0)
+    trials, _ = drive(digits, faulty, tmp_path, f"fork:{tmp_path / 'pid'}", "none")
+    assert (trials[0].state, trials[0].reason, trials[0].attempts) == ("failed", "crashed", 2)
+    assert trials[1].state == "complete"
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_a_worker_killed_from_outside_loses_its_trial_once(digits, faulty, tmp_path):
