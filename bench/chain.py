@@ -108,14 +108,10 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
         BenchError: see `bench.study.search` and `bench.finals.final`.
     """
     from bench.boards import standing
-    from bench.references import check
     from bench.terminal.screen import open_screen
     from bench.workers.stop import StopSignal
 
-    if options.study and len(families) > 1:
-        raise UsageError(f"--study names one study, but {len(families)} families were given; search them one by one.")
-    if options.with_reference:
-        check(families)
+    check_asked(options, families)
     with StopSignal() as stop:
         session = Session(options, stop)
         try:
@@ -127,36 +123,41 @@ def run_families(options: Options, families: Sequence[Family], search_first: boo
             session.close()
 
 
+def check_asked(options: Options, families: Sequence[Family]) -> None:
+    """Raise UsageError where these families cannot be run with these options."""
+    from bench.references import check
+
+    if options.study and len(families) > 1:
+        raise UsageError(f"--study names one study, but {len(families)} families were given; search them one by one.")
+    if options.with_reference:
+        check(families)
+
+
 def _run_one(session: Session, family: Family, search_first: bool, screen: Screen, stop: StopSignal) -> Searched:
     from bench.elsewhere import final_by_one
     from bench.finals import final
     from bench.holding import hold, still_testing
-    from bench.patience import Patience
     from bench.study import accept, outcome
 
     options, study = session.options, session.study_name(family)
     with hold(session.store, session.home, study, options.join) as leases:
         if search_first:
-            found = _search(session, family, study, screen, stop, leases)
+            found = search_on_screen(session, request_of(options, family, study), screen, stop, leases)
             if found.exhausted:
                 screen.message(f"The space holds no more than {found.finished} configurations; {study!r} is done.")
         else:
             found = outcome(session.store, study)
             check_searched(family, session.sealed, found)
-            settings = accept(study, family, options.accept, dict(found.settings), session.store)
-            found = replace(found, settings=settings)
+            # Versions matter only where something is left to search; a final's manifest names its own.
+            accepted = {"source"} & {*options.accept}
+            found = replace(found, settings=accept(study, family, accepted, dict(found.settings), session.store))
         stored: Final | None = None
         if not (search_first and options.no_final) and found.reached:
             given = (found, family, session.sealed, session.home, options.seeds, session.pool, screen)
-            check = partial(still_testing, session.store, study, leases, options.join)
-            patience = partial(Patience(screen.message, lambda: stop.asked), check, "The test set was not opened.")
+            still_ours = partial(still_testing, session.store, study, leases, options.join)
 
-            def run(begins: Callable[[], None]) -> Final:
-                def still_ours() -> None:
-                    patience()
-                    begins()
-
-                return final(*given, lambda: stop.asked, options.with_reference, still_ours)
+            def run(before_the_look: Callable[[], None]) -> Final:
+                return final(*given, lambda: stop.asked, options.with_reference, before_the_look)
 
             stored = final_by_one(
                 session.store,
@@ -165,6 +166,7 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
                 found,
                 options.seeds,
                 leases if options.join else None,
+                still_ours,
                 run,
                 screen.message,
                 lambda: stop.asked,
@@ -176,11 +178,11 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
     return Searched(family, session.sealed, found, stored)
 
 
-def _search(session: Session, family: Family, study: str, screen: Screen, stop: StopSignal, leases: Leases) -> Outcome:
+def request_of(options: Options, family: Family, study: str) -> Request:
+    """What the command line, or Python, asks of a search of this family."""
     from bench.study import Request
 
-    options = session.options
-    request = Request(
+    return Request(
         study,
         family,
         options.engine,
@@ -195,7 +197,6 @@ def _search(session: Session, family: Family, study: str, screen: Screen, stop: 
         join=options.join,
         resources=options.resources,
     )
-    return search_on_screen(session, request, screen, stop, leases)
 
 
 class Limit(Protocol):

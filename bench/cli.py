@@ -86,13 +86,15 @@ def main(argv: list[str] | None = None) -> int:
         options = parser().parse_args(argv)
         warn_of_password(options)
         options.run(options)
+        sys.stdout.flush()  # what cannot be written is said here, not by the interpreter's end
     except BenchError as error:
         say(f"bench: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return Interrupted.exit_code
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has left; nothing to add
+        # The reader of a pipe has left: nothing to add, and nothing that could still be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.errno not in ENVIRONMENT:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench import lock, results
-from bench.errors import SealError
+from bench.errors import Interrupted, StudyLocked
 from bench.finals import final_id
-from bench.holdout import exam
+from bench.holdout import exam, ledger
 from bench.leases import FINAL, Leases
 from bench.patience import Patience
 from bench.records import Final
 from bench.store import Store
 from bench.study import Outcome
+
+BEGUN_SECONDS = 3600.0  # an exam of another machine that told of no end for so long came to none
+
+Note = Mapping[str, Any]
 
 
 def final_by_one(
@@ -27,59 +32,118 @@ def final_by_one(
     found: Outcome,
     seeds: int,
     joined: Leases | None,
+    still_ours: Callable[[], None],
     run: Callable[[Callable[[], None]], Final],
     say: Callable[[str], object],
     stop_asked: Callable[[], bool] = lambda: False,
 ) -> Final | None:
     """The final of a study as it stands, unless it is made in another home, which is then said.
 
-    What this home has is read back. What another one had and lost, as far as this machine can see, is made anew.
+    What this home has is read back, and what it began is gone on with. What another one had and lost, as far as this
+    machine can see, is made anew.
 
     Args:
         dataset: the name that the results are kept under.
         seeds: of the final.
         joined: this process's part in the study where others work on it too; None where it is held alone.
+        still_ours: raises where another process has taken the study.
         run: makes the final, or reads it back; calls what it is given right before the test set is opened.
     """
     identity = final_id(found, seeds)
-    name = f"final {identity}"
+    folder = results.folder(home, dataset, found.settings["family"], identity)
     here = any(stored.id == identity for stored in results.read_finals(home, dataset))
     mine = here or joined is None or joined.claim(FINAL, at_once=True)
-    # A home's own file, which is copied along with it, is shared with no other home.
-    shared = store.folder is None or store.folder.resolve() != home.resolve()
-    done = store.noted(found.study, name) if shared else None
-    if not here and done and not _lost(done, identity):
-        say(f"The final of {found.study!r} was run by {done['by']}; its results are in {done['home']} there.")
+    note = _Note(store, home, found.study, identity, folder, Patience(say, stop_asked))
+    other = None if here else note.of_another()
+    if other is not None:
+        did = "was run" if other.get("done", True) else "was begun"
+        say(f"The final of {found.study!r} {did} by {other['by']}; its results are in {other['home']} there.")
         return None
     if not mine and joined is not None:
         who = joined.holders(FINAL).get(FINAL, "another process")
         say(f"The final of {found.study!r} is being run by {who}; its results will be in that one's home.")
         return None
-    by = {
-        "by": f"process {os.getpid()} on {socket.gethostname()}",
-        "host": socket.gethostname(),
-        "home": str(home.absolute()),
-        "folder": str(results.folder(home, dataset, found.settings["family"], identity).absolute()),
-    }
 
-    def tell(value: Mapping[str, Any] | None, untold: str) -> None:
-        if shared:
-            Patience(say, stop_asked)(lambda: store.note(found.study, name, value), untold)
+    def before_the_look() -> None:
+        Patience(say, stop_asked)(still_ours, "The test set was not opened.")
+        note.begin()
 
     with contextlib.nullcontext() if joined is None or here else lock.hold(home, found.study):
         try:
-            # Before the look: an exam outlives whoever began it, and meanwhile nobody else shall begin another.
-            final = run(lambda: tell(by, "The test set was not opened."))
-        except SealError:
-            tell(None, "No look was taken; others that share the storage do not learn of it.")
+            final = run(before_the_look)
+        except Interrupted:
+            raise  # whoever was told to stop has not seen the exam's end
+        except Exception:
+            note.take_back()
             raise
-    if here and not done:
-        tell(by, "The final is stored in this home; others that share the storage do not learn of it.")
+    note.end()
     return final
 
 
-def _lost(done: Mapping[str, Any], identity: str) -> bool:
-    """Whether a final that was made on this machine is no longer where it was: set aside, or deleted, or cut off."""
-    if done["host"] != socket.gethostname() or exam.under_way(Path(done["home"]), identity):
-        return False
-    return not (Path(done["folder"]) / "result.json").is_file()
+class _Note:
+    """What homes that share a storage tell each other of a final: by whom, where, and whether it is done.
+
+    An exam outlives whoever began it, so that it is told of before the look. A home's own file, which is copied along
+    with it, is shared with no other home, and nothing is told there.
+    """
+
+    def __init__(self, store: Store, home: Path, study: str, identity: str, folder: Path, patience: Patience) -> None:
+        self._store, self._home, self._study, self._identity = store, home, study, identity
+        self._patience, self._name, self._begun = patience, f"final {identity}", False
+        self._shared = store.folder is None or store.folder.resolve() != home.resolve()
+        self._mine = {
+            "by": f"process {os.getpid()} on {socket.gethostname()}",
+            "host": socket.gethostname(),
+            "home": str(home.absolute()),
+            "folder": str(folder.absolute()),
+        }
+
+    def of_another(self) -> Note | None:
+        """What another home told that has a final, or is making one."""
+        told: Note | None = self._store.noted(self._study, self._name) if self._shared else None
+        if told is None or self._own(told) or self._lost(told):
+            return None
+        return told
+
+    def begin(self) -> None:
+        """Raises:
+        StudyLocked: another home did meanwhile.
+        """
+        other = self.of_another()
+        if other is not None:
+            raise StudyLocked(
+                f"The final of {self._study!r} was begun by {other['by']} meanwhile; its results are in "
+                f"{other['home']} there. The test set was not opened here."
+            )
+        self._tell({**self._mine, "done": False, "at": time.time()}, "The test set was not opened.")
+        self._begun = True
+
+    def end(self) -> None:
+        if self._begun or (self._shared and self._store.noted(self._study, self._name) is None):
+            untold = "The final is stored in this home; others that share the storage do not learn of it."
+            self._tell({**self._mine, "done": True}, untold)
+
+    def take_back(self) -> None:
+        """Where no look was taken, another home may make the final."""
+        looks = [entry.get("manifest") for entry in ledger.read(self._home) if entry.get("event") == "look"]
+        if self._begun and self._identity not in looks:
+            self._tell(None, "No look was taken; others that share the storage do not learn of it.")
+
+    def _tell(self, value: Note | None, untold: str) -> None:
+        if self._shared:
+            self._patience(lambda: self._store.note(self._study, self._name, value), untold)
+
+    def _own(self, told: Note) -> bool:
+        # A container gets another name whenever it starts; what it began stands in its home.
+        begun = told["host"] == self._mine["host"] or (Path(self._mine["folder"]) / "manifest.json").exists()
+        return begun and bool(told["home"] == self._mine["home"])
+
+    def _lost(self, told: Note) -> bool:
+        """Whether there is no such final, as far as can be seen from here: set aside, deleted, or cut off."""
+        done = told.get("done", True)
+        if told["host"] != socket.gethostname():
+            return not done and time.time() - told["at"] > BEGUN_SECONDS
+        home = Path(told["home"])
+        if not done and (exam.under_way(home, self._identity) or not os.access(home, os.W_OK)):
+            return False  # a lock of somebody else's cannot be tried
+        return not (Path(told["folder"]) / "result.json").is_file()

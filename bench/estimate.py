@@ -160,7 +160,7 @@ def _whole(
     one = model.start_seconds + samples / sealed.n_train * model.epoch_seconds + judged * model.validation_seconds
     search = max(trials / workers, min(trials, 1)) * one  # one trial is no sooner done by many workers
     retrain = (sealed.n_train + sealed.n_validation) / sealed.n_train
-    rounds = -(-CANDIDATES * ROUNDS // workers) * full + max(1.0, seeds / workers) * full * retrain
+    rounds = ROUNDS * -(-CANDIDATES // workers) * full + max(1.0, seeds / workers) * full * retrain
     return search, rounds if seeds else 0.0
 
 

@@ -48,15 +48,21 @@ def _limits(groups: Path, second: Sequence[str], first: Sequence[str]) -> Iterat
     Args:
         second, first: the files of a group that hold the numbers, as version 2 of cgroups(7) names them and version 1.
     """
-    own = Path()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-        own = next((Path(line[4:]) for line in lines if line.startswith("0::/")), own)
+    own = _own_group()
     for folder, files in (*((groups / group, second) for group in (own, *own.parents)), (groups, first)):
         with contextlib.suppress(OSError, ValueError):  # no such group is seen from here, or its limit is "max"
             found = [int(word) for name in files for word in (folder / name).read_text().split()]
             if min(found) > 0:  # version 1 says -1
                 yield found
+
+
+def _own_group() -> Path:
+    """This process's, below the root of version 2; the root where that is not said."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            if line.startswith("0::/"):
+                return Path(line.removeprefix("0::/"))
+    return Path()
 
 
 def _processor() -> str:

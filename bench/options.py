@@ -118,6 +118,9 @@ class Options:
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
             raise UsageError(f"seed must be a whole number, not {self.seed!r}.")
         self._check("engine", ENGINES)
+        unknown = [self.accept] if isinstance(self.accept, str) else sorted({*self.accept} - {*HARMLESS})
+        if unknown:
+            raise UsageError(f"accept must be a list of any of {', '.join(HARMLESS)}, not {unknown[0]!r}.")
         if self.join and self.engine not in JOINS:
             raise UsageError(
                 f"join is for engine {' or '.join(JOINS)}: engine {self.engine} keeps what it knows in one process. "

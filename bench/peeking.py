@@ -158,8 +158,8 @@ def _run(
     seed = seed_of(outcome.settings["seed"], trial.number, f"peek {k}")
     rests_on = [
         sealed.checksum, sealed.split_fingerprint, frozen.code_of(family), frozen.build_of(family),
-        outcome.settings["precision"], outcome.settings.get("id"), outcome.settings.get("versions"), backend.chosen(),
-        dict(trial.params), seed, looks,
+        outcome.settings["precision"], outcome.settings.get("id"), frozen.versions(outcome.settings["engine"]),
+        backend.chosen(), dict(trial.params), seed, looks,
     ]  # fmt: skip
     key = hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()[:16]
     path = own_folder(home, "peeks", outcome.study, outcome.settings) / f"{key}.bits"

@@ -183,7 +183,7 @@ def _final(tested: Examined | None) -> dict[str, Any] | None:
         "seeds": len(final.seeds),
         "errors": final.errors,
         "val_accuracy": final.val_accuracy,
-        "confirmed": [entry["trial"] for entry in tested.manifest.get("confirm", ())],
+        "confirmed": [entry["trial"] for entry in tested.manifest.get("confirm") or ()],
         "trials": final.trials,
         **seeds.columns(final),
         "findings": list(final.findings),

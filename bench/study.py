@@ -127,22 +127,16 @@ def search(
         FrozenStudy: the study exists with other settings.
         NoTrialSucceeded: the target is reached and no trial is complete.
     """
-    settings = store.settings(request.study)
+    settings = check_request(request, sealed, store)
     if settings is not None:
-        _check_frozen(request, sealed, settings)
-        _check_own(request.study, store)
         before = outcome(store, request.study, request.target)
         if before.reached:
+            _check_complete(before)
             # Versions matter only where something is left to train; a final's manifest names its own.
             accepted = {"source"} & {*request.accept}
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))
         # A study that is refused keeps the record of what it was made with.
         frozen.check(request.study, settings, _steers(request, settings), request.accept)
-    else:
-        # What the sampler needs and lacks shall not be learned after a study was frozen with it.
-        offer = ENGINES[request.engine]
-        sampler, pruner = offer.sampler(request.sampler), offer.pruner(request.sampler, request.pruner)
-        assembly.check(request.engine, request.family, sampler, pruner, request.resources)
     started = pool()
     _rehearse(request.family, started, stop_asked)
     if settings is not None:
@@ -178,12 +172,39 @@ def search(
     after = outcome(store, request.study, request.target)
     # Done below the target: the space is finite, and all of it was tried.
     after = replace(after, reached=done, exhausted=done and not after.reached)
-    if after.reached and after.best is None:
-        reasons = sorted({f"{t.reason}: {t.detail}" for t in after.trials if t.state == "failed"})
-        raise NoTrialSucceeded(
-            f"None of the {after.finished} trials of {request.study!r} completed. " + "; ".join(reasons[:3])
-        )
+    if after.reached:
+        _check_complete(after)
     return after
+
+
+def check_request(request: Request, sealed: Sealed, store: Store) -> dict[str, Any] | None:
+    """What is refused before anything is started.
+
+    Returns:
+        The settings of the study, None where there is none.
+
+    Raises:
+        FrozenStudy: the study exists with other settings.
+        UsageError, MissingPackage: what the engine, the sampler or the pruner needs is not there.
+    """
+    settings = store.settings(request.study)
+    if settings is None:
+        # What the sampler needs and lacks shall not be learned after a study was frozen with it.
+        offer = ENGINES[request.engine]
+        sampler, pruner = offer.sampler(request.sampler), offer.pruner(request.sampler, request.pruner)
+        assembly.check(request.engine, request.family, sampler, pruner, request.resources)
+        return None
+    _check_frozen(request, sealed, settings)
+    _check_own(request.study, store)
+    return settings
+
+
+def _check_complete(found: Outcome) -> None:
+    if found.best is None:
+        reasons = sorted({f"{t.reason}: {t.detail}" for t in found.trials if t.state == "failed"})
+        raise NoTrialSucceeded(
+            f"None of the {found.finished} trials of {found.study!r} completed. " + "; ".join(reasons[:3])
+        )
 
 
 def _drive(

@@ -5,15 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
 
 from bench import results
-from bench.elsewhere import final_by_one
-from bench.errors import SealError
+from bench.elsewhere import BEGUN_SECONDS, final_by_one
+from bench.errors import RecordError, StudyLocked
 from bench.finals import final_id
-from bench.holdout import exam
+from bench.holdout import exam, ledger
 from bench.records import Trial
 from bench.store import Store
 from bench.study import outcome
@@ -28,11 +29,14 @@ class Home:
     """One home on the storage, whose finals are made up and counted."""
 
     def __init__(self, path, storage):
-        self.path, self.said, self.made, self.fault = path, [], 0, None
+        self.path, self.said, self.made, self.fault, self.meanwhile = path, [], 0, None, lambda: None
         self.store = Store(path, storage)
         if self.store.settings("digits-mlp") is None:
             self.store.create("digits-mlp", SETTINGS)
         self.found = replace(outcome(self.store, "digits-mlp"), trials=[Trial(0, "complete", {}, 0.9)])
+
+    def noted(self):
+        return self.store.noted("digits-mlp", f"final {final_id(self.found, 2)}")
 
     def final(self, seeds=2, joined=None):
         identity = final_id(self.found, seeds)
@@ -41,13 +45,16 @@ class Home:
             there = [one for one in results.read_finals(self.path, "digits") if one.id == identity]
             if there:
                 return there[0]
+            self.meanwhile()
             begins()
             if self.fault is not None:
                 raise self.fault
             self.made += 1
             return stored_final(self.path, "mlp", random_answers(0, seeds), identity, study_id="one")
 
-        return final_by_one(self.store, self.path, "digits", self.found, seeds, joined, run, self.said.append)
+        return final_by_one(
+            self.store, self.path, "digits", self.found, seeds, joined, lambda: None, run, self.said.append
+        )
 
 
 @pytest.fixture
@@ -112,26 +119,60 @@ def test_of_those_who_joined_one_makes_it_and_the_others_say_who(homes):
             one.close()
 
 
-def test_an_exam_that_outlives_its_process_is_not_begun_again_by_another_home(homes):
+def test_an_exam_that_outlives_its_process_is_waited_for_at_home_and_not_begun_by_another(homes):
     first, second = homes
     first.fault = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         first.final()
-    lock = exam._lock(first.path, final_id(first.found, 2))
-    with lock:
+    with exam._lock(first.path, final_id(first.found, 2)):
         assert second.final() is None
-    assert "was run by process" in second.said[0]
-    assert second.final() is not None  # it came to no result
+        first.fault = None
+        assert first.final() is not None  # whose `run` waits for it
+    assert "was begun by process" in second.said[0]
+    assert second.final() is None and "was run by process" in second.said[1]
+
+
+def test_one_that_came_to_no_result_is_made_by_whoever_asks(homes):
+    first, second = homes
+    first.fault = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        first.final()
+    assert second.final() is not None and second.made == 1
 
 
 def test_an_exam_that_took_no_look_is_no_final(homes, monkeypatch):
+    """Whatever it failed by; with a look it is one, and its own home's to go on with."""
     first, second = homes
-    first.fault = SealError("a model changed")
+    for looked in (False, True):
+        first.fault = RecordError("The exam ended with no answer")
+        if looked:
+            ledger.record(first.path, {"event": "look", "manifest": final_id(first.found, 2)})
+        with monkeypatch.context() as patch:
+            patch.setattr("bench.elsewhere.socket.gethostname", lambda: "elsewhere")
+            with pytest.raises(RecordError):
+                first.final()
+        if looked:
+            assert second.final() is None and "was begun by process" in second.said[0]
+        else:
+            assert second.noted() is None
     with monkeypatch.context() as patch:
-        patch.setattr("bench.elsewhere.socket.gethostname", lambda: "elsewhere")
-        with pytest.raises(SealError):
-            first.final()
-    assert second.final() is not None and second.made == 1
+        later = time.time() + BEGUN_SECONDS + 1
+        patch.setattr("bench.elsewhere.time.time", lambda: later)
+        assert second.final() is not None, "another machine's that told of no end for long"
+
+
+def test_whoever_comes_second_to_the_look_does_not_take_it(homes, monkeypatch):
+    first, second = homes
+
+    def begin():
+        with monkeypatch.context() as patch:
+            patch.setattr("bench.elsewhere.socket.gethostname", lambda: "elsewhere")
+            assert first.final() is not None
+
+    second.meanwhile = begin
+    with pytest.raises(StudyLocked, match=r"was begun by process .* on elsewhere meanwhile.*was not opened here"):
+        second.final()
+    assert second.made == 0
 
 
 @pytest.mark.slow

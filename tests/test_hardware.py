@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import psutil
 import pytest
@@ -48,11 +49,19 @@ def test_a_tool_that_cannot_run_is_named_with_what_to_do(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize(
     ("visible", "left"),
-    [(None, ["0", "1", "2"]), ("", []), ("-1", []), ("2,0", ["2", "0"]), ("GPU-b", ["1"]), ("1,7,0", ["1"])],
+    [
+        (None, ["0", "1", "2"]),
+        ("", []),
+        ("-1", []),
+        ("2,0", ["2", "0"]),
+        ("GPU-b", ["1"]),
+        ("1,7,0", ["1"]),
+        ("MIG-a1,MIG-c3", ["MIG-a1", "MIG-c3"]),
+    ],
 )
 def test_of_the_drivers_gpus_those_count_that_the_environment_leaves(tmp_path, monkeypatch, visible, left):
     answers(tmp_path, monkeypatch, "echo 0, GPU-a1; echo 1, GPU-b2; echo 2, GPU-c3")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert [place.gpu for place in places(None, None, 1)] == (left or [None] * len(places(None, [], 1)))
@@ -72,6 +81,14 @@ def test_a_containers_limits_are_this_machines(tmp_path):
     assert (hardware.cores(tmp_path), hardware.memory(tmp_path)) == (1, 3_000_000_000)
 
 
+def test_the_limits_of_a_group_and_of_those_around_it_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(hardware, "_own_group", lambda: Path("job/step"))
+    for group, most in (("job/step", 4_000_000_000), ("job", 3_000_000_000)):
+        (tmp_path / group).mkdir(parents=True, exist_ok=True)
+        (tmp_path / group / "memory.max").write_text(f"{most}\n")
+    assert hardware.memory(tmp_path) == 3_000_000_000
+
+
 def test_so_are_those_of_the_first_version(tmp_path):
     for name, said in (("cpu/cpu.cfs_quota_us", -1), ("cpu/cpu.cfs_period_us", 100_000)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -80,6 +97,8 @@ def test_so_are_those_of_the_first_version(tmp_path):
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text("150000\n")
     assert hardware.cores(tmp_path) == 1
     (tmp_path / "memory").mkdir()
+    (tmp_path / "memory/memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert hardware.memory(tmp_path) == psutil.virtual_memory().total
     (tmp_path / "memory/memory.limit_in_bytes").write_text("2000000000\n")
     assert hardware.memory(tmp_path) == 2_000_000_000
 

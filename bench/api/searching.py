@@ -28,6 +28,7 @@ class _Common(TypedDict, total=False):
     per_gpu: int
     seeds: int
     with_reference: bool
+    accept: Sequence[str]
     quiet: bool
 
 
@@ -43,7 +44,6 @@ class _Search(_Common, total=False):
     timeout: float | None
     trial_timeout: float | None
     final: bool
-    accept: Sequence[str]
     join: bool
 
 
@@ -187,6 +187,7 @@ def final(
     per_gpu: int = 1,
     seeds: int = DEFAULT_SEEDS,
     with_reference: bool = False,
+    accept: Sequence[str] = (),
     quiet: bool = False,
 ) -> SearchResult | SearchResults:
     """Confirm the best few of a study, freeze, retrain the winner over seeds and test once; the same as `bench final`.
@@ -213,6 +214,7 @@ def final(
         per_gpu=per_gpu,
         seeds=seeds,
         with_reference=with_reference,
+        accept=accept,
         quiet=quiet,
     )
     return _run(options, family, search_first=False)
@@ -247,4 +249,6 @@ def _workers(workers: Workers) -> int | None:
 
 
 def _gpus(gpus: Sequence[int | str] | None) -> list[str] | None:
+    if isinstance(gpus, str):
+        raise UsageError(f"gpus must be a list of indices, [] for none, not {gpus!r}.")
     return None if gpus is None else [str(gpu) for gpu in gpus]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.store import Store
+    from bench.study import Outcome
     from bench.terminal.waiting import Waiting
 
 from bench.errors import UsageError
@@ -41,6 +42,12 @@ def study_of(options: argparse.Namespace, store: Store) -> tuple[str, str]:
         return study, family
     family = load(family).name
     return options.study or f"{dataset_name(options)}-{family}", family
+
+
+def check_family(found: Outcome, family: str) -> None:
+    """Raise UsageError where a study that was named is another family's."""
+    if found.settings["family"] != family:
+        raise UsageError(f"Study {found.study!r} searched {found.settings['family']!r}, not {family!r}.")
 
 
 def console() -> Any:

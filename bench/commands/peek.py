@@ -73,8 +73,8 @@ def _looked(session: Session, family: Family, configs: int, stop: StopSignal) ->
     with open_screen(session.console, quiet=options.quiet) as screen, hold(session.store, session.home, study):
         found = outcome(session.store, study)
         check_searched(family, session.sealed, found)
-        settings = accept(study, family, options.accept, dict(found.settings), session.store)
-        found = replace(found, settings=settings)
+        accepted = {"source"} & {*options.accept}  # as with a final
+        found = replace(found, settings=accept(study, family, accepted, dict(found.settings), session.store))
         given = (found, family, session.sealed, session.home, options.seeds, configs, session.pool, screen)
         return found, peek(*given, lambda: stop.asked)
 

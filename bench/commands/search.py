@@ -86,17 +86,18 @@ def run(options: argparse.Namespace) -> None:
 
 def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
     """Measures in a worker, and writes nothing to the storage."""
-    from bench.chain import Session
+    from bench.chain import Session, check_asked
     from bench.terminal.plan import plan_lines
     from bench.workers.stop import StopSignal
 
-    with StopSignal() as stop:
-        session = Session(asked(options), stop)
-        try:
-            with waiting(options, "starting the workers") as wait:
-                plans = [_plan(options, session, family, wait) for family in families]
-        finally:
-            session.close()
+    given = asked(options)
+    check_asked(given, families)
+    session = Session(given, StopSignal())  # not entered: there is nothing to save, so that Ctrl-C ends it at once
+    try:
+        with waiting(options, "starting the workers") as wait:
+            plans = [_plan(options, session, family, wait) for family in families]
+    finally:
+        session.close()
     if options.json:
         print_json(plans[0] if len(plans) == 1 else {"schema": 1, "plans": plans})
         return
@@ -105,11 +106,13 @@ def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
 
 
 def _plan(options: argparse.Namespace, session: Session, family: Family, wait: Waiting) -> dict[str, Any]:
+    from bench.chain import request_of
     from bench.estimate import estimate
     from bench.inquiry import measured_precision
+    from bench.study import check_request
 
     sealed, study = session.sealed, session.study_name(family)
-    settings = session.store.settings(study)
+    settings = check_request(request_of(session.options, family, study), sealed, session.store)
     done = len([t for t in session.store.trials(study) if t.state != "running"]) if settings else 0
     wait.step(f"measuring the smallest and the largest {family.name}")
     precision = settings["precision"] if settings else options.precision or "auto"

@@ -6,9 +6,8 @@ import argparse
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.common import console, print_json, study_of, waiting
+from bench.commands.common import check_family, console, print_json, study_of, waiting
 from bench.commands.options import add_study, whole
-from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.portrait import Examined
@@ -54,8 +53,7 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
         found = outcome(store, name)
         known = sessions.of(store, name)
     settings = found.settings
-    if family != settings["family"]:
-        raise UsageError(f"Study {name!r} searched {settings['family']!r}, not {family!r}.")
+    check_family(found, family)
     data = [sealed for sealed in sealed_in(options.home) if sealed.checksum == settings["data_checksum"]]
     study = Searched(name, settings, found.trials, found.seconds, known, data[0] if data else None)
     return portrait(study, _tested(options, found), options.trial, options.family)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from bench.commands.common import console, print_json, study_of, waiting
+from bench.commands.common import check_family, console, print_json, study_of, waiting
 from bench.commands.options import add_study
 
 EXAMPLES = """
@@ -28,7 +28,9 @@ def run(options: argparse.Namespace) -> None:
         from bench.study import outcome
 
         with closing(Store(options.home, options.storage, make=False)) as store:
-            found = outcome(store, study_of(options, store)[0])
+            name, family = study_of(options, store)
+            found = outcome(store, name)
+    check_family(found, family)
     if options.json:
         wanted = ("number", "state", "params", "val_accuracy", "samples", "seconds", "worker", "reason")
         rows = [{name: trial.to_json()[name] for name in wanted} for trial in found.trials]

@@ -156,17 +156,19 @@ class Source:
         path: a file, or a folder of several files; None for built-in.
         size: bytes, of all files together.
         mtime_ns: of the file that changed last.
+        target: what `path` leads to, links followed.
     """
 
     kind: str
     path: str | None = None
     size: int | None = None
     mtime_ns: int | None = None
+    target: str | None = None
 
     @property
     def stamp(self) -> tuple[str | None, int | None, int | None]:
         """What tells an unchanged source from a changed one, without reading it."""
-        return self.path, self.size, self.mtime_ns
+        return self.target or self.path, self.size, self.mtime_ns
 
 
 def is_path(dataset: str) -> bool:
@@ -252,8 +254,8 @@ def stat_source(kind: str, path: Path) -> Source | None:
         return None
     found = [file.stat() for file in files]
     size, mtime_ns = sum(stat.st_size for stat in found), max(stat.st_mtime_ns for stat in found)
-    # Not what a link leads to: that may have another name, which says nothing of what it holds.
-    return Source(kind, str(path.absolute()), size, mtime_ns)
+    # What a link leads to may have another name, which says nothing of what it holds.
+    return Source(kind, str(path.absolute()), size, mtime_ns, str(path.resolve()))
 
 
 def _files(path: Path) -> list[Path]:

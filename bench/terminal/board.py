@@ -213,8 +213,9 @@ class Board:
         if self.done_here < SHOW_LEFT_AFTER or self._first is None:
             return None
         if self._share:
-            gone, now = self._share() - self._share_before, self._share()
-            return self.gone() * (1 - now) / gone if gone > 0 else None
+            done = self._share()
+            here = done - self._share_before
+            return self.gone() * (1 - done) / here if here > 0 else None
         mean = (self._last - self._first) / self.done_here
         waited = min(self.clock() - self._last, mean)
         return max((self.target - self.finished) * mean - waited, 0.0)

@@ -225,11 +225,12 @@ class LiveScreen:
         if not board.searching:
             self.message(f"{board.title}, " + (f"done in {gone}" if done else f"{count}, stopped after {gone}"))
             return
-        best, here = board.best, board.done_here
-        now = f", {here} of them now," if here < board.finished else ""
-        how = f"{now} in" if board.done >= 1 else f"{now or ' done,'} stopped after"
+        best, now = board.best, ""
+        if board.done_here < board.finished:
+            now = f" ({board.done_here} of them now)"
+        how = "in" if board.done >= 1 else "done, stopped after"
         tail = f", best {percent(best.val_accuracy)} (trial {best.number})" if best and best.val_accuracy else ""
-        self.message(f"{board.title}: {count}{how} {gone}{tail}")
+        self.message(f"{board.title}: {count}{now} {how} {gone}{tail}")
 
     def _unwrap(self, width: int) -> None:
         """After the terminal was made narrower: climb over the lines that wrapped, which rich does not count."""

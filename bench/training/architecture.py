@@ -13,9 +13,10 @@ def described(model: Any) -> dict[str, Any] | None:
     What a class or a function of a family's does, or keeps, its configuration need not say.
     """
     # Of an activation the description may hold a bare name, whatever function bears it.
-    activations = [getattr(layer, "activation", None) for layer in model._flatten_layers()]
-    own = [one for one in activations if one is not None and not _from_keras(one)]
-    if own or not type(model).__module__.startswith("keras."):
+    layers = [vars(layer) for layer in model._flatten_layers()]
+    activations = [own[name] for own in layers for name in own if name.endswith("activation")]
+    foreign = [one for one in activations if callable(one) and not _from_keras(one)]
+    if foreign or any("call" in own for own in layers) or not type(model).__module__.startswith("keras."):
         return None
     try:
         found: dict[str, Any] = keras.saving.serialize_keras_object(model)

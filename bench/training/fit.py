@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from bench.errors import FamilyError
 from bench.training.budget import steps_for
 from bench.training.interface import Data, Diverged, Recipe
 from bench.training.loop import Base, Forward, Progress, make_optimizer, rate_at, scale_of
@@ -57,7 +58,12 @@ class FitTrainer(Base):
             if self._scheduled:
                 self.model.optimizer.learning_rate = rate_at(self.recipe, self._step / self.total_steps)
             with nullcontext() if self._traced else self._tracing():
-                loss = float(self.model.train_on_batch(x, self._labels[rows], return_dict=True)["loss"])
+                said = self.model.train_on_batch(x, self._labels[rows], return_dict=True)
+            if "loss" not in said:
+                raise FamilyError(
+                    f"train_step returns {', '.join(said) or 'nothing'}; let its dict have a 'loss', too."
+                )
+            loss = float(said["loss"])
             seconds = time.perf_counter() - began
             self.passed(self._step + 1, seconds, self._traced)
             self._traced = True

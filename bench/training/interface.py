@@ -117,7 +117,8 @@ class Trainer(Protocol):
     def state_is_whole(self) -> bool: ...
 
     def advance(self, to_samples: int, on_progress: Callable[[int, float], None]) -> float:
-        """Train until `to_samples` nominal samples were seen; returns the mean loss of the part just trained.
+        """Train until `to_samples` nominal samples were seen; returns the mean loss of the part just trained: that of
+        the labels, without penalties on weights and activations, where the model leaves its step to the trainer.
 
         `on_progress(samples, loss)` is called at least every five seconds and may raise Stopped.
 

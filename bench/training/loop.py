@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import RecordError
+from bench.errors import FamilyError, RecordError
 from bench.family import Family
 from bench.files import write_atomic
 from bench.records import Cells
@@ -29,6 +29,8 @@ AVERAGED = 3  # a rung is judged by the mean of the weights over the last third 
 SNAPSHOTS = 8  # of the weights on that stretch
 EVAL_BATCH = 512  # activations of a 64-filter model at 26 x 26 stay below 50 MB
 MULTIPLE = 16  # of images judged at once, which lets kernels take some positions side by side; see `normalization`
+
+STEP = ("train_step", "compute_loss")  # what Keras's step asks a model for
 
 Progress = Callable[[int, float], None]
 Forward = Callable[[Any], npt.NDArray[np.float32]]  # images as they are stored, EVAL_BATCH at most, to float32 logits
@@ -55,8 +57,9 @@ def built(family: Family, config: Mapping[str, Value], data: Data, seed: int, pr
 
 
 def steps_itself(model: Any) -> bool:
-    """Whether a model brings a loss, an optimizer or a `train_step` of its own, and `FitTrainer` has to train it."""
-    return getattr(model, "compiled", False) or type(model).train_step is not keras.Model.train_step
+    """Whether a model brings a loss, an optimizer or a step of its own, and `FitTrainer` has to train it."""
+    own = any(name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name) for name in STEP)
+    return getattr(model, "compiled", False) or own
 
 
 def count_parameters(
@@ -249,7 +252,7 @@ class Base(ABC):
 
 
 class CompiledTrainer(Base):
-    """Many steps a call, for models that bring no loss, optimizer or `train_step` of their own.
+    """Many steps a call, for models that bring no loss, optimizer or step of their own; see `steps_itself`.
 
     The first call is one step long and is counted as tracing; later ones are as long as `Pace` says.
     """
@@ -258,6 +261,11 @@ class CompiledTrainer(Base):
         self, model: Any, data: Data, recipe: Recipe, seed: int, build_seconds: float, forward: Forward
     ) -> None:
         super().__init__(model, data, recipe, seed, build_seconds, forward)
+        if any(layer.compute_dtype == "float16" for layer in model._flatten_layers()):
+            raise FamilyError(
+                "The model computes in float16, whose gradients vanish where its loss is not scaled: compile it, so "
+                "that Keras scales it, or leave the type to --precision bfloat16."
+            )
         began = time.perf_counter()
         self._optimizer = make_optimizer(recipe)
         self._optimizer.build(model.trainable_variables)

@@ -64,7 +64,6 @@ class Program:
         self._optimizer.build(model.trainable_variables)
         self._rate_at = [id(v) for v in self._optimizer.variables].index(id(self._optimizer._learning_rate))
         self._dropouts = dropouts(model)
-        self._dtype = jnp.dtype(model.compute_dtype)
         self.train = jax.jit(self._train, donate_argnums=0)
         self.train_together = jax.jit(
             jax.vmap(self._train, in_axes=(0, 0, None, None, 0, None, None)), donate_argnums=0
@@ -75,7 +74,7 @@ class Program:
         def step(k: Any, carried: tuple[State, Any]) -> tuple[State, Any]:
             state, total = carried
             rows = order[k]
-            images = scaled(x.at[rows].get(mode="promise_in_bounds"), self._dtype)
+            images = scaled(x.at[rows].get(mode="promise_in_bounds"))
             state, loss = self._step(state, knobs, images, y[rows], (first + k).astype(jnp.float32) / knobs.steps)
             return state, total + loss
 
@@ -124,7 +123,11 @@ def program_of(model: Any, recipe: Recipe) -> Program:
 def architecture(model: Any) -> str | None:
     """What two models have in common that one program computes; None where that cannot be told."""
     description = described(model)
-    return None if description is None else json.dumps(_without_variables(description), sort_keys=True, default=repr)
+    if description is None:
+        return None
+    # What is trained may be chosen weight by weight, which the description of a layer does not say.
+    weights = [(list(one.shape), str(one.dtype), one.trainable) for one in model.variables]
+    return json.dumps([_without_variables(description), weights], sort_keys=True, default=repr)
 
 
 def _without_variables(part: Any) -> Any:
@@ -140,6 +143,7 @@ def _without_variables(part: Any) -> Any:
 def dropouts(model: Any) -> list[Any]:
     """The layers of a model whose rate is an argument of its program, inside nested models too."""
     found = [layer for layer in model._flatten_layers() if type(layer) is keras.layers.Dropout]
+    found = [layer for layer in found if "call" not in vars(layer)]  # a family's own, which stays
     return [layer for layer in found if layer.rate > 0 and layer.noise_shape is None]
 
 
@@ -152,15 +156,14 @@ def rate(knobs: Knobs, progress: Any) -> Any:
     return knobs.learning_rate * ramp(knobs.warm_up, progress) * ramp(knobs.cooldown, 1.0 - progress)
 
 
-def scaled(x: Any, dtype: Any) -> Any:
-    """Images as the model takes them: scaled in float32, then rounded once, as stock Keras does with float32 input."""
-    return (x.astype(jnp.float32) * scale_of(x)).astype(dtype)
+def scaled(x: Any) -> Any:
+    """Images in float32, as a stock Keras model gets them: a layer that computes in less rounds them itself."""
+    return x.astype(jnp.float32) * scale_of(x)
 
 
 def logits_of(model: Any, trainable: list[Any], others: list[Any], images: Any) -> Any:
     """Float32 logits, shape (n, classes), of images as they are stored."""
-    images = scaled(images, jnp.dtype(model.compute_dtype))
-    outputs, _ = model.stateless_call(trainable, others, images, training=False)
+    outputs, _ = model.stateless_call(trainable, others, scaled(images), training=False)
     return outputs.astype(jnp.float32)
 
 

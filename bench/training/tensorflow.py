@@ -54,11 +54,11 @@ def make_trainer(
 
 def forward(model: Any, dtype: npt.DTypeLike) -> Forward:
     """A compiled forward pass over stored images of this dtype."""
-    kind, compute = np.dtype(dtype), tf.as_dtype(model.compute_dtype)
+    kind = np.dtype(dtype)
 
     @forgotten()
     def logits_of(x: Any) -> Any:
-        return tf.cast(model(_scaled(x, compute), training=False), tf.float32)
+        return tf.cast(model(_scaled(x), training=False), tf.float32)
 
     logits = tf.function(
         logits_of,
@@ -74,12 +74,11 @@ def forward(model: Any, dtype: npt.DTypeLike) -> Forward:
 
 def judged(model: Any) -> Forward:
     """The same by the loop's own kernels, traced for each shape and dtype of images."""
-    compute = tf.as_dtype(model.compute_dtype)
 
     @forgotten()
     def logits_of(x: Any) -> Any:
         with quicker(model, JUDGING):
-            return tf.cast(model(_scaled(x, compute), training=False), tf.float32)
+            return tf.cast(model(_scaled(x), training=False), tf.float32)
 
     logits = tf.function(logits_of, autograph=False)
 
@@ -89,9 +88,9 @@ def judged(model: Any) -> Forward:
     return run
 
 
-def _scaled(x: Any, dtype: Any) -> Any:
-    # Scaled in float32, then rounded once: what a stock Keras model does with float32 input.
-    return tf.cast(tf.cast(x, tf.float32) * scale_of(x), dtype)
+def _scaled(x: Any) -> Any:
+    # In float32, as a stock Keras model gets them: a layer that computes in less rounds them itself.
+    return tf.cast(x, tf.float32) * scale_of(x)
 
 
 @functools.lru_cache(maxsize=1)
@@ -112,7 +111,6 @@ class TensorFlowTrainer(CompiledTrainer):
         if not on_gpu():
             self.at_once = min(EVAL_BATCH, AT_ONCE * (threads_of() or EVAL_BATCH))
         self._updates = Updates(self._optimizer, model.trainable_variables)
-        self._dtype = tf.as_dtype(model.compute_dtype)
         self._steps = tf.function(
             self._train_steps,
             input_signature=[tf.TensorSpec((None, recipe.batch_size), tf.int32), tf.TensorSpec((), tf.int32)],
@@ -130,7 +128,7 @@ class TensorFlowTrainer(CompiledTrainer):
         def body(k: Any, total: Any) -> tuple[Any, Any]:
             progress = tf.cast(first + k, tf.float32) / float(self.total_steps)
             self._optimizer.learning_rate.assign(rate_at(self.recipe, progress))
-            x = _scaled(tf.gather(self._x, order[k]), self._dtype)
+            x = _scaled(tf.gather(self._x, order[k]))
             y = tf.gather(self._y, order[k])
             with tf.GradientTape() as tape:
                 with quicker(self.model):
@@ -147,7 +145,7 @@ class TensorFlowTrainer(CompiledTrainer):
         )
         # The loss need not tell: oneDNN's ReLU makes zeros of what is not a number.
         weights = [one for one in variables if keras.backend.is_float_dtype(one.dtype)]
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(one)) for one in weights])
+        finite = tf.reduce_all([True, *(tf.reduce_all(tf.math.is_finite(one)) for one in weights)])
         return tf.where(finite, total, math.nan)
 
 

@@ -22,7 +22,7 @@ def places(workers: int | None, gpus: Sequence[str] | None, per_gpu: int) -> lis
         per_gpu: workers that share one GPU.
 
     Raises:
-        UsageError: a GPU that does not exist.
+        UsageError: a GPU that does not exist, or more workers than the GPUs have places.
     """
     present = usable_gpus() if gpus is None or gpus else []
     unknown = sorted(set(gpus or ()) - set(present))
@@ -32,6 +32,11 @@ def places(workers: int | None, gpus: Sequence[str] | None, per_gpu: int) -> lis
     chosen = present if gpus is None else list(gpus)
     if chosen:
         slots = [Place(1, gpu) for _ in range(per_gpu) for gpu in chosen]
+        if workers and workers > len(slots):
+            raise UsageError(
+                f"{workers} workers have no place on {len(chosen)} GPU{'s' if len(chosen) > 1 else ''} with {per_gpu} "
+                f"each; give --per-gpu {-(-workers // len(chosen))}, or --gpus none."
+            )
         return slots[:workers] if workers else slots
     if workers:
         return [Place(1)] * workers
@@ -41,8 +46,8 @@ def places(workers: int | None, gpus: Sequence[str] | None, per_gpu: int) -> lis
 def usable_gpus() -> list[str]:
     """Indices of the GPUs that the driver lists and that CUDA_VISIBLE_DEVICES, where it is set, leaves to this process.
 
-    That variable holds indices or beginnings of ids, and what follows one that does not exist is left out, as CUDA does
-    (CUDA C++ Programming Guide, environment variables).
+    That variable holds indices, beginnings of ids, or ids of parts of a GPU, which are taken as they are; what follows
+    one that does not exist is left out, as CUDA does (CUDA C++ Programming Guide, environment variables).
     """
     rows = [line.split(", ") for line in listed_gpus("index,uuid")]
     ids = {row[0]: row[-1] for row in rows if row[0].isdecimal()}
@@ -52,6 +57,8 @@ def usable_gpus() -> list[str]:
     for asked in os.environ[VISIBLE].split(","):
         wanted = asked.strip()
         found = [index for index, uuid in ids.items() if wanted and (index == wanted or uuid.startswith(wanted))]
+        if ids and wanted.startswith("MIG-"):
+            found = [wanted]
         if len(found) != 1 or found[0] in left:
             break
         left += found

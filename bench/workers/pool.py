@@ -23,7 +23,7 @@ from bench.workers import orphans
 from bench.workers.messages import Done, FromWorker, Job, Lost, Ready, Setup, ToWorker
 
 MAX_RSS = 1_150_000_000  # bytes; a worker above this is replaced after its run
-GROWTH = 400_000_000  # bytes; but not before it grew by this since its first run, which large images or a GPU swell
+GROWTH = 400_000_000  # bytes; one above it after its first run, for its images or its GPU, may grow by this
 START_SECONDS = 180.0
 MAX_START_FAILURES = 3
 STOPPED_SECONDS = 10.0  # a worker that SIGSTOP holds for longer is replaced
@@ -209,7 +209,7 @@ class Pool:
                 worker.ready = message
             elif isinstance(message, Done):
                 worker.job = None
-                worker.most_rss = worker.most_rss or max(MAX_RSS, message.rss + GROWTH)
+                worker.most_rss = worker.most_rss or (MAX_RSS if message.rss <= MAX_RSS else message.rss + GROWTH)
                 if message.rss > worker.most_rss:
                     self._replace(worker)
             said.append((worker.index, message))

@@ -42,7 +42,7 @@ def test_the_data_folder_comes_before_the_keras_cache(tmp_path):
     cached = tmp_path / "keras" / "datasets" / "mnist.npz"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"abc")
-    assert source_of("mnist", tmp_path) == Source("keras cache", str(cached), 3, cached.stat().st_mtime_ns)
+    assert source_of("mnist", tmp_path) == Source("keras cache", str(cached), 3, cached.stat().st_mtime_ns, str(cached))
     (tmp_path / "mnist.npz").write_bytes(b"abcd")
     found = source_of("mnist", tmp_path)
     assert found and (found.kind, found.size) == ("data dir", 4)

@@ -38,11 +38,17 @@ def test_a_broken_study_is_an_error_by_name_and_can_be_deleted(home):
 
 
 def test_a_study_with_a_broken_trial_hides_no_other(home):
+    options = ["--dataset", "digits", "--trials", "1", "--set", "epochs=1", "--no-final", "--study", "other"]
+    assert bench(home, "search", "mlp", *options).returncode == 0
     with sqlite3.connect(home / "bench.db") as connection:
-        connection.execute("UPDATE trial_user_attributes SET value_json = '\"{\"' WHERE key = 'bench'")
+        connection.execute(
+            "UPDATE trial_user_attributes SET value_json = '\"{\"' WHERE key = 'bench' AND trial_id IN "
+            "(SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name = 'digits-mlp')"
+        )
     connection.close()
-    listed = bench(home, "studies")
+    listed = bench(home, "studies", "--json")
     assert (listed.returncode, "digits-mlp: not listed" in listed.stderr) == (0, True)
+    assert [row["study"] for row in json.loads(listed.stdout)["rows"]] == ["other"]
 
 
 def test_a_study_is_deleted_with_its_files_only_when_that_is_said(home):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bench.errors import FamilyError
 from bench.family import Family, load
 from bench.space import Int, SearchSpace
 from bench.training import backend
@@ -34,6 +35,34 @@ class OwnStep(keras.Model):
 def own_step(config, image_shape, classes):
     inputs = keras.Input(image_shape)
     return OwnStep(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)))
+
+
+class OwnLoss(keras.Model):
+    def compute_loss(self, *given, **named):
+        return 0.0 * super().compute_loss(*given, **named)
+
+
+def own_loss(config, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    return OwnLoss(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)))
+
+
+def patched_loss(config, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    model = keras.Model(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)))
+    model.compute_loss = lambda x, y, y_pred, *rest, **named: 0.0 * keras.ops.sum(y_pred)
+    return model
+
+
+class Wordless(keras.Model):
+    def train_step(self, *given):
+        said = super().train_step(*given)
+        return ({"ce": said[0]["loss"]}, said[1]) if isinstance(said, tuple) else {"ce": said["loss"]}  # JAX, others
+
+
+def wordless(config, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    return Wordless(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)))
 
 
 def compiled(config, image_shape, classes):
@@ -78,3 +107,19 @@ def test_a_state_goes_on_at_the_learning_rate_that_a_model_gave_itself(tmp_path)
     trainer.save_state(tmp_path / "state.npz")
     again.load_state(tmp_path / "state.npz")
     assert float(again.model.optimizer.learning_rate) == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize("build", [own_loss, patched_loss])
+def test_a_loss_of_the_models_own_is_the_one_that_it_is_trained_by(build):
+    """Keras's step asks for it; the loop's own loss would move the weights."""
+    trainer = of_own_step(build, learning_rate=0.1, optimizer="sgd", momentum=0.0)
+    before = [weights.copy() for weights in trainer.model.get_weights()]
+    assert trainer.advance(64, lambda samples, loss: None) == 0.0
+    for one, other in zip(before, trainer.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_step_that_says_no_loss_is_told_what_to_say():
+    trainer = of_own_step(wordless)
+    with pytest.raises(FamilyError, match="train_step returns ce; let its dict have a 'loss'"):
+        trainer.advance(64, lambda samples, loss: None)

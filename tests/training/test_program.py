@@ -142,7 +142,39 @@ def build_with_lambda(config, image_shape, classes):
     return keras.Model(inputs, keras.layers.Dense(classes)(x))
 
 
-@pytest.mark.parametrize("build", [build_with_own_layer, build_with_lambda])
+def build_with_own_call(config, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    layer = keras.layers.Activation("linear")
+    layer.call = lambda x: x * config["by"]
+    return keras.Model(inputs, keras.layers.Dense(classes)(layer(keras.layers.Flatten()(inputs))))
+
+
+def test_a_call_that_a_family_gave_a_dropout_is_kept():
+    def build(config, image_shape, classes):
+        inputs = keras.Input(image_shape)
+        layer = keras.layers.Dropout(0.5)
+        layer.call = lambda x, training=False: 0 * x
+        return keras.Model(inputs, keras.layers.Dense(classes)(layer(keras.layers.Flatten()(inputs))))
+
+    run = finished(trainer(Family("own", load("mlp").space, build)))
+    assert "call" in vars(run.model.layers[2])
+    assert np.ptp(run.logits(DATA.val_x), axis=0).max() == 0
+
+
+def test_weights_that_are_frozen_one_by_one_share_no_program_with_others():
+    def build(config, image_shape, classes):
+        inputs = keras.Input(image_shape)
+        dense = keras.layers.Dense(classes)
+        model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+        dense.bias.trainable = config["by"] > 0
+        return model
+
+    runs = [finished(trainer(Family("own", load("mlp").space, build), by=by)) for by in (1.0, 0.0)]
+    assert runs[0].program is not runs[1].program
+    assert np.abs(runs[0].model.layers[-1].bias).max() > 0 == np.abs(runs[1].model.layers[-1].bias).max()
+
+
+@pytest.mark.parametrize("build", [build_with_own_layer, build_with_lambda, build_with_own_call])
 def test_what_a_configuration_does_not_tell_is_not_shared(build):
     family = Family("own", load("mlp").space, build)
     runs = [trainer(family, 0, by=by) for by in (1.0, 0.0)]
