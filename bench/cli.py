@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import io
 import os
@@ -93,12 +94,18 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Interrupted.exit_code
     except BrokenPipeError:
-        # The reader of a pipe has left: nothing to add, and nothing that could still be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()  # the reader of a pipe has left; nothing to add
         return 0
     except OSError as error:
         if error.errno not in ENVIRONMENT:
             raise
+        _leave_output()
         say(f"bench: {error.filename or 'a file'}: {error.strerror}. Nothing finished is lost.")
         return BenchError.exit_code
     return 0
+
+
+def _leave_output() -> None:
+    """What could not be written is not tried again by the interpreter's end, which would say so in its own words."""
+    with contextlib.suppress(OSError):  # a stdout that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,9 @@
 """Bad input: the exit code, one clear message, no traceback, and nothing that reaches a terminal alive."""
 
+import io
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -108,3 +111,21 @@ def test_a_class_name_or_a_path_with_markup_is_text_in_the_table_of_data_sets(tm
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "[red]name" in shown and "[red]x.npz" in shown
+
+
+@pytest.mark.parametrize(("script", "code"), [('"$@" > /dev/full', 1), ('"$@" | true; exit "${PIPESTATUS[0]}"', 0)])
+def test_output_that_cannot_be_written_is_one_line_and_one_that_nobody_reads_is_none(script, code):
+    """Also where all of it fits into a buffer, which is written when all is done."""
+    command = ["bash", "-c", script, "bash", sys.executable, "-m", "bench", "families", "--json"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == code, run.stderr
+    assert run.stderr.count("\n") == code and "Exception ignored" not in run.stderr
+
+
+def test_a_letter_that_the_output_does_not_know_ends_nothing(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["plan", "--error", "1"]) == 0
+    print("\u00b7")
+    out.flush()
+    assert out.buffer.getvalue().endswith(b"\\xb7\n")

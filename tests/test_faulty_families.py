@@ -66,6 +66,8 @@ def test_a_search_in_which_nothing_completes_ends_early_with_exit_4_and_the_reas
     run = bench(tmp_path, "search", *options, "--trials", "3", check=False)
     assert run.returncode == 4
     assert f"no model today ({family}, line 10)" in run.stderr
+    run = bench(tmp_path, "search", *options, "--trials", "3", "--no-final", check=False)
+    assert run.returncode == 4 and "None of the 3 trials" in run.stderr, "asked again, the same"
     run = bench(tmp_path, "search", *options, "--trials", "50", check=False)
     assert run.returncode == 4
     assert "The first 5 trials failed" in run.stderr

@@ -47,6 +47,14 @@ def test_a_tool_that_cannot_run_is_named_with_what_to_do(tmp_path, monkeypatch, 
     assert f"Run {tmp_path / 'nvidia-smi'} by hand" in capsys.readouterr().err
 
 
+def test_more_workers_than_the_gpus_have_places_are_refused_with_the_way_out(tmp_path, monkeypatch):
+    answers(tmp_path, monkeypatch, "echo 0, GPU-a1; echo 1, GPU-b2")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [place.gpu for place in places(3, None, 2)] == ["0", "1", "0"]
+    with pytest.raises(UsageError, match="5 workers have no place on 2 GPUs with 2 each; give --per-gpu 3"):
+        places(5, None, 2)
+
+
 @pytest.mark.parametrize(
     ("visible", "left"),
     [

@@ -123,6 +123,16 @@ def test_other_settings_for_a_study_exit_2_naming_both_values_and_the_way_out(ho
         assert "--study" in run.stderr
 
 
+def test_a_dry_run_refuses_what_the_search_would(home):
+    run = bench(home, "search", "mlp", "--dataset", "digits", "--trials", "9", "--seed", "7", "--dry-run", check=False)
+    assert run.returncode == 2 and "--study" in run.stderr
+
+
+def test_trials_of_a_study_are_those_of_its_family(home):
+    run = bench(home, "trials", "cnn", "--study", "digits-mlp", check=False)
+    assert run.returncode == 2 and "Study 'digits-mlp' searched 'mlp', not 'cnn'." in run.stderr
+
+
 def test_a_changed_space_exits_2_naming_the_parameter(home):
     run = bench(home, "search", "mlp", "--dataset", "digits", "--trials", "9", "--set", "depth=2", check=False)
     assert run.returncode == 2
