@@ -227,6 +227,7 @@ def search_on_screen(
     limit: ends the search before its target, as a clean stop would.
     """
     from bench.study import search
+    from bench.terminal.board import Beginning
 
     def enough() -> bool:
         return stop.asked or (limit is not None and limit.used_up)
@@ -237,7 +238,7 @@ def search_on_screen(
         finished = [trial for trial in stored if trial.state != "running"]
         shown = title or f"{request.family.name} on {session.sealed.name}"
         share = None if limit is None else lambda: limit.share
-        screen.begin_search(shown, request.target, finished, len(started), request.seconds, share)
+        screen.begin_search(Beginning(shown, request.target, finished, len(started), request.seconds, share))
         return started
 
     room = partial(disk.wait_for_room, session.home, screen.message, lambda: stop.asked)

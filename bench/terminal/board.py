@@ -21,6 +21,25 @@ FIRST_ORDER = (
 Share = Callable[[], float]  # how much of a search is done, 0 to 1, where trials do not count
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """A search that begins.
+
+    Attributes:
+        target: finished trials that it is to reach; no more than a bound where there is a `share`.
+        finished: those of earlier processes among them.
+        timeout: seconds after which it stops, or None.
+        share: how much of it is done, where that is not for trials to say.
+    """
+
+    title: str
+    target: int
+    finished: Sequence[Trial] = ()
+    workers: int = 1
+    timeout: float | None = None
+    share: Share | None = None
+
+
 @dataclass
 class Run:
     """What a worker does, or did last."""
@@ -76,22 +95,14 @@ class Board:
         for worker in self.workers.values():
             worker.run = None
 
-    def begin_search(
-        self,
-        title: str,
-        target: int,
-        finished: Sequence[Trial],
-        workers: int,
-        timeout: float | None,
-        share: Share | None = None,
-    ) -> None:
-        self._begin(title, target, "trial", searching=True)
-        self.timeout, self._share = timeout, share
-        self._share_before = share() if share else 0.0
+    def begin_search(self, search: Beginning) -> None:
+        self._begin(search.title, search.target, "trial", searching=True)
+        self.timeout, self._share = search.timeout, search.share
+        self._share_before = search.share() if search.share else 0.0
         self.best, self.best_so_far, self.order, self._finished = None, [], [], []
         self.lowest, self.highest = math.inf, -math.inf
-        self.expect_workers(workers)
-        for trial in finished:
+        self.expect_workers(search.workers)
+        for trial in search.finished:
             if trial.state != "running":
                 self._count(trial)
                 self._learn(trial)

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 
 from bench.records import Event, Finished, Paused, Shelved, Started, Trial, WorkerChanged
-from bench.terminal.board import Share
+from bench.terminal.board import Beginning
 from bench.terminal.sparkline import duration, one_line, parameters
 
 
 class QuietScreen:
     """Hears everything and shows nothing."""
 
-    def begin_search(
-        self,
-        title: str,
-        target: int,
-        finished: Sequence[Trial],
-        workers: int,
-        timeout: float | None,
-        share: Share | None = None,
-    ) -> None: ...
+    def begin_search(self, search: Beginning) -> None: ...
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None: ...
 
@@ -62,24 +54,16 @@ class PlainScreen(QuietScreen):
         self._began = clock()
         self._shelved: set[int] = set()
 
-    def begin_search(
-        self,
-        title: str,
-        target: int,
-        finished: Sequence[Trial],
-        workers: int,
-        timeout: float | None,
-        share: Share | None = None,
-    ) -> None:
-        self._title, self._unit, self._began = title, "trial", self._clock()
+    def begin_search(self, search: Beginning) -> None:
+        self._title, self._unit, self._began = search.title, "trial", self._clock()
         self._shelved.clear()
-        there = sum(trial.state != "running" for trial in finished)
-        parts = [f"{there} of {target} trials are there" if there else f"{target} trials"]
-        if share:
-            parts = [f"{there} trials are there, {share():.0%} of the budget"] if there else []
-        parts += [f"{workers} worker{'s' if workers != 1 else ''}"]
-        parts += [f"at most {duration(timeout)}"] if timeout is not None else []
-        self.message(f"{title}: {', '.join(parts)}")
+        there = sum(trial.state != "running" for trial in search.finished)
+        parts = [f"{there} of {search.target} trials are there" if there else f"{search.target} trials"]
+        if search.share:
+            parts = [f"{there} trials are there, {search.share():.0%} of the budget"] if there else []
+        parts += [f"{search.workers} worker{'s' if search.workers != 1 else ''}"]
+        parts += [f"at most {duration(search.timeout)}"] if search.timeout is not None else []
+        self.message(f"{search.title}: {', '.join(parts)}")
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None:
         self._title, self._unit, self._began = title, unit, self._clock()
@@ -117,15 +101,7 @@ class PlainScreen(QuietScreen):
 class MessageScreen(PlainScreen):
     """For --quiet: how it proceeds is not shown; what has to be known, such as a full disk, is."""
 
-    def begin_search(
-        self,
-        title: str,
-        target: int,
-        finished: Sequence[Trial],
-        workers: int,
-        timeout: float | None,
-        share: Share | None = None,
-    ) -> None: ...
+    def begin_search(self, search: Beginning) -> None: ...
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None: ...
 

@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -29,8 +29,8 @@ from rich.segment import ControlType, Segment
 from rich.style import Style
 from rich.text import Text
 
-from bench.records import Event, Trial, WorkerChanged
-from bench.terminal.board import Board, Share
+from bench.records import Event, WorkerChanged
+from bench.terminal.board import Beginning, Board
 from bench.terminal.drawing import Line, draw
 from bench.terminal.plain import MessageScreen, PlainScreen
 from bench.terminal.sparkline import duration, one_line, percent
@@ -41,21 +41,8 @@ PERIOD = 0.2  # seconds from one look at the state to the next; the terminal is 
 class Screen(Protocol):
     """Who shows how a search or a final proceeds. A context manager: leaving it gives the terminal back."""
 
-    def begin_search(
-        self,
-        title: str,
-        target: int,
-        finished: Sequence[Trial],
-        workers: int,
-        timeout: float | None,
-        share: Share | None = None,
-    ) -> None:
-        """A search for `target` finished trials starts, `finished` of an earlier process among them.
-
-        Args:
-            timeout: seconds after which the search stops, or None.
-            share: how much of it is done, where that is not for trials to say; `target` is then no more than a bound.
-        """
+    def begin_search(self, search: Beginning) -> None:
+        """A search starts, or goes on."""
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None:
         """A part of a final starts; its events' numbers count `unit`s."""
@@ -125,20 +112,12 @@ class LiveScreen:
 
     # --- what is told
 
-    def begin_search(
-        self,
-        title: str,
-        target: int,
-        finished: Sequence[Trial],
-        workers: int,
-        timeout: float | None,
-        share: Share | None = None,
-    ) -> None:
-        again = self._board.searching and self._board.title == title and not self._board.busy
+    def begin_search(self, search: Beginning) -> None:
+        again = self._board.searching and self._board.title == search.title and not self._board.busy
         if not again:
             self._leave()
         with self._lock:
-            self._board.begin_search(title, target, finished, workers, timeout, share)
+            self._board.begin_search(search)
         self._begin()
 
     def begin_stage(self, title: str, target: int, unit: str = "run") -> None:

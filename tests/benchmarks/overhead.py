@@ -34,6 +34,7 @@ from bench.records import Phases
 from bench.rows import suggested
 from bench.store import Store
 from bench.study import Request, search
+from bench.terminal.board import Beginning
 from bench.terminal.screen import LiveScreen
 from bench.training.budget import REDUCTION, rungs
 from bench.workers.messages import AtRung, Decide, Done, Job, Probe, Probed, Size, Sized
@@ -113,7 +114,7 @@ def ours(home: Path, sampler: str, trials: int) -> list[float]:
     with Path(os.devnull).open("w") as nowhere, LiveScreen(Console(file=nowhere, force_terminal=True)) as screen:
         request = Request("no-op", load("cnn"), "optuna", trials, sampler=sampler, precision="float32")
         began = time.monotonic()
-        screen.begin_search("no-op", trials, [], 2, None)
+        screen.begin_search(Beginning("no-op", trials, [], 2, None))
 
         def hear(event: object) -> None:
             if type(event).__name__ == "Finished":

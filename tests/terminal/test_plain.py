@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from bench.records import Finished, Paused, Phases, Progressed, Reported, Shelved, Started, Trial, WorkerChanged
+from bench.terminal.board import Beginning
 from bench.terminal.plain import PlainScreen, QuietScreen
 from bench.terminal.sparkline import bar, cut, duration, estimate, height, parameters, sparkline, thousands
 
@@ -66,7 +67,7 @@ def test_a_failed_trial_says_why_and_never_a_number():
 def test_searches_stages_and_losses_are_told():
     file, clock, screen = log()
     with screen:
-        screen.begin_search("cnn on mnist", 50, [Trial(0, "complete", {}), Trial(1, "running", {})], 2, 1800)
+        screen.begin_search(Beginning("cnn on mnist", 50, [Trial(0, "complete", {}), Trial(1, "running", {})], 2, 1800))
         screen(WorkerChanged(1, "ready", "CPU"))
         screen(WorkerChanged(1, "lost", "killed by signal 9"))
         screen(Started(1, {}, 0, 1000, attempts=2))
@@ -121,7 +122,7 @@ def test_a_reader_that_went_away_does_not_end_the_search():
 
 def test_quiet_hears_everything_and_says_nothing(capsys):
     with QuietScreen() as screen:
-        screen.begin_search("cnn on mnist", 50, [], 2, None)
+        screen.begin_search(Beginning("cnn on mnist", 50, [], 2, None))
         screen(WorkerChanged(1, "lost", "killed"))
         screen.begin_stage("exam", 1)
         screen.progress(0, 10, 0.1)

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bench.records import Finished, Paused, Progressed, Reported, Started, Trial, WorkerChanged
-from bench.terminal.board import Board, telling
+from bench.terminal.board import Beginning, Board, telling
 from bench.terminal.drawing import draw
 from bench.terminal.plain import MessageScreen, PlainScreen
 from bench.terminal.screen import LiveScreen, open_screen
@@ -54,7 +54,7 @@ def searched(workers=4):
     """A search in the middle, with every kind of row."""
     clock = Clock()
     board = Board(clock)
-    board.begin_search("cnn on mnist", 50, [], workers, None)
+    board.begin_search(Beginning("cnn on mnist", 50, [], workers, None))
     ends = [("complete", 0.97), ("pruned", 0.91), ("complete", 0.985), ("failed", None), ("complete", 0.9912)]
     for number, (state, accuracy) in enumerate(ends):
         worker = number % workers
@@ -115,7 +115,7 @@ def test_no_screen_is_higher_than_the_terminal_and_what_is_cut_off_is_counted(he
 def test_the_height_stays_from_the_first_to_the_last_event():
     clock = Clock()
     board = Board(clock)
-    board.begin_search("cnn on mnist", 6, [], 2, None)
+    board.begin_search(Beginning("cnn on mnist", 6, [], 2, None))
     heights = {len(text(board).splitlines())}
     for number in range(6):
         state = ("complete", "pruned", "failed")[number % 3]
@@ -138,7 +138,7 @@ def test_the_height_stays_from_the_first_to_the_last_event():
 def test_the_time_left_is_not_guessed_before_three_trials_have_finished():
     clock = Clock()
     board = Board(clock)
-    board.begin_search("cnn on mnist", 10, [trial(0), trial(1), trial(2), trial(3)], 1, None)
+    board.begin_search(Beginning("cnn on mnist", 10, [trial(0), trial(1), trial(2), trial(3)], 1, None))
     clock.now += 30  # workers start; no trial has begun
     for number in range(4, 7):
         assert board.left() is None
@@ -153,7 +153,7 @@ def test_the_time_left_is_not_guessed_before_three_trials_have_finished():
 def test_the_time_left_runs_down_while_a_trial_runs_but_not_below_what_the_rate_says():
     clock = Clock()
     board = Board(clock)
-    board.begin_search("cnn on mnist", 5, [], 1, None)
+    board.begin_search(Beginning("cnn on mnist", 5, [], 1, None))
     for number in range(3):
         board.apply(Started(number, params(number), 0, 1000))
         clock.now += 10
@@ -174,7 +174,7 @@ def test_a_time_limit_is_shown_while_it_ends_the_search_first():
 def test_a_resumed_search_begins_with_what_is_there():
     board = Board(Clock())
     there = [trial(0, accuracy=0.97), trial(1, "failed", reason="diverged"), trial(2, "pruned", 0.995)]
-    board.begin_search("cnn on mnist", 50, [*there, Trial(3, "running", {})], 2, None)
+    board.begin_search(Beginning("cnn on mnist", 50, [*there, Trial(3, "running", {})], 2, None))
     shown = text(board)
     assert " 3/50 trials" in shown
     assert "best trial 0 " in shown and "97.00 %" in shown  # a pruned trial's accuracy is not a result
@@ -184,9 +184,9 @@ def test_a_resumed_search_begins_with_what_is_there():
 def test_a_second_begin_of_the_same_search_keeps_the_workers_and_leaves_no_line():
     console = terminal()
     with LiveScreen(console, Clock(), period=None) as screen:
-        screen.begin_search("cnn on mnist", 50, [], 2, None)
+        screen.begin_search(Beginning("cnn on mnist", 50, [], 2, None))
         screen(WorkerChanged(0, "ready", "CPU"))
-        screen.begin_search("cnn on mnist", 50, [], 2, None)
+        screen.begin_search(Beginning("cnn on mnist", 50, [], 2, None))
         screen.refresh()
         shown = console.file.getvalue()
     assert "stopped" not in shown
@@ -210,7 +210,7 @@ def test_a_stage_shows_its_accuracies_by_run_and_losses_while_there_are_none():
 def test_a_stage_that_no_search_went_before_promises_no_best():
     board = Board(Clock())
     board.expect_workers(1)
-    board.begin_search("cnn on mnist", 50, [], 1, None)
+    board.begin_search(Beginning("cnn on mnist", 50, [], 1, None))
     assert "best: none yet" in text(board)
     board.begin_stage("retrain cnn, 5 seeds", 5, "seed")
     shown = text(board)
@@ -232,7 +232,7 @@ def test_names_and_messages_cannot_move_the_cursor():
     evil = "\x1b[2J\x07\r\nx\u202e[red]"
     console = terminal(width=160, color_system=None)
     with LiveScreen(console, Clock(), period=None) as screen:
-        screen.begin_search(f"cnn{evil}", 3, [], 1, None)
+        screen.begin_search(Beginning(f"cnn{evil}", 3, [], 1, None))
         screen(Started(0, {f"name{evil}": f"value{evil}"}, 0, 1000))
         screen.refresh()
         screen(Finished(Trial(0, "failed", {}, worker=0, reason=evil)))
@@ -248,7 +248,7 @@ def test_an_exception_gives_the_terminal_back():
     console = terminal()
     before = sys.stdout, sys.stderr
     with pytest.raises(ZeroDivisionError), open_screen(console, clock=Clock()) as screen:
-        screen.begin_search("cnn on mnist", 50, [], 2, None)
+        screen.begin_search(Beginning("cnn on mnist", 50, [], 2, None))
         screen(Started(0, params(0), 0, 1000))
         raise ZeroDivisionError
     shown = console.file.getvalue()
@@ -261,7 +261,7 @@ def test_standard_output_is_left_alone_when_it_is_not_a_terminal(monkeypatch):
     pipe = io.StringIO()
     monkeypatch.setattr(sys, "stdout", pipe)
     with LiveScreen(terminal(), Clock(), period=None) as screen:
-        screen.begin_search("cnn on mnist", 50, [], 2, None)
+        screen.begin_search(Beginning("cnn on mnist", 50, [], 2, None))
         assert sys.stdout is pipe
 
 
@@ -269,7 +269,7 @@ def test_what_is_over_leaves_one_line_each():
     console = terminal(color_system=None)
     clock = Clock()
     with LiveScreen(console, clock, period=None) as screen:
-        screen.begin_search("cnn on mnist", 1, [], 1, None)
+        screen.begin_search(Beginning("cnn on mnist", 1, [], 1, None))
         screen(Started(0, params(0), 0, 1000))
         clock.now += 125
         screen(Finished(trial(0, accuracy=0.9912, worker=0)))
@@ -286,7 +286,7 @@ def test_what_is_over_leaves_one_line_each():
 def test_nothing_is_written_while_nothing_changes():
     console = terminal()
     with LiveScreen(console, Clock(), period=None) as screen:
-        screen.begin_search("cnn on mnist", 50, [], 2, None)
+        screen.begin_search(Beginning("cnn on mnist", 50, [], 2, None))
         written = len(console.file.getvalue())
         screen.refresh()
         assert len(console.file.getvalue()) == written
@@ -297,7 +297,7 @@ def test_nothing_is_written_while_nothing_changes():
 
 def test_a_worker_that_measures_precision_is_shown_to_do_so():
     board = Board(Clock())
-    board.begin_search("cnn on mnist", 50, [], 2, None)
+    board.begin_search(Beginning("cnn on mnist", 50, [], 2, None))
     board.apply(WorkerChanged(1, "probing", "CPU"))
     assert "\n1          probing\n" in text(board)
 
@@ -305,7 +305,7 @@ def test_a_worker_that_measures_precision_is_shown_to_do_so():
 def test_quiet_shows_messages_alone():
     console = terminal()
     with open_screen(console, quiet=True) as screen:
-        screen.begin_search("cnn on mnist", 50, [], 2, None)
+        screen.begin_search(Beginning("cnn on mnist", 50, [], 2, None))
         screen(Started(0, params(0), 0, 1000))
         screen(Finished(trial(0, worker=0)))
         screen.begin_stage("exam", 1)
@@ -317,7 +317,7 @@ def test_quiet_shows_messages_alone():
 def test_after_the_terminal_was_made_narrower_wrapped_lines_are_climbed_over():
     console = terminal(width=100, color_system=None)
     with LiveScreen(console, Clock(), period=None) as screen:
-        screen.begin_search("cnn on mnist", 50, [], 1, None)  # four lines, of which one is wider than 60
+        screen.begin_search(Beginning("cnn on mnist", 50, [], 1, None))  # four lines, of which one is wider than 60
         written = len(console.file.getvalue())
         console.width = 60
         screen.refresh()
@@ -327,7 +327,7 @@ def test_after_the_terminal_was_made_narrower_wrapped_lines_are_climbed_over():
 def test_the_screen_redraws_itself_until_it_is_closed():
     console, clock = terminal(), Clock()
     screen = LiveScreen(console, clock, period=0.01)
-    screen.begin_search("cnn on mnist", 50, [], 1, None)
+    screen.begin_search(Beginning("cnn on mnist", 50, [], 1, None))
     clock.now += 42
     until = time.monotonic() + 5
     while "42s gone" not in console.file.getvalue() and time.monotonic() < until:
@@ -345,7 +345,7 @@ def test_no_color_leaves_only_bold_and_dim():
     coloured, plain = (terminal(no_color=no_color) for no_color in (False, True))
     for console in (coloured, plain):
         with LiveScreen(console, Clock(), period=None) as screen:
-            screen.begin_search("cnn on mnist", 50, [trial(0)], 1, None)
+            screen.begin_search(Beginning("cnn on mnist", 50, [trial(0)], 1, None))
     assert "\x1b[36m" in coloured.file.getvalue()
     assert "\x1b[36m" not in plain.file.getvalue()
     assert "\x1b[1m" in plain.file.getvalue()
