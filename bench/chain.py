@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from bench.data.sealed import Sealed
     from bench.leases import Leases
     from bench.records import Event, Final, Subscriber
+    from bench.request import Request
     from bench.store import Store
-    from bench.study import Outcome, Request
+    from bench.study import Outcome
     from bench.terminal.screen import Screen
     from bench.workers.pool import Pool
     from bench.workers.stop import StopSignal
@@ -137,7 +138,8 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
     from bench.elsewhere import final_by_one
     from bench.finals import final
     from bench.holding import hold, still_testing
-    from bench.study import accept, outcome
+    from bench.request import accept
+    from bench.study import outcome
 
     options, study = session.options, session.study_name(family)
     with hold(session.store, session.home, study, options.join) as leases:
@@ -180,7 +182,7 @@ def _run_one(session: Session, family: Family, search_first: bool, screen: Scree
 
 def request_of(options: Options, family: Family, study: str) -> Request:
     """What the command line, or Python, asks of a search of this family."""
-    from bench.study import Request
+    from bench.request import Request
 
     return Request(
         study,

@@ -8,6 +8,7 @@ import pytest
 from bench import frozen, study
 from bench.errors import FrozenStudy
 from bench.family import load
+from bench.request import Request, settings_of
 from bench.space import Int
 from bench.store import Store
 
@@ -88,11 +89,11 @@ def test_a_study_whose_rungs_judged_last_weights_is_not_continued_with_means():
 
 def made(digits, request):
     """Settings of a study that this version makes."""
-    return study._settings(request, digits, SimpleNamespace(framework=frozen.backend.chosen()), [])
+    return settings_of(request, digits, SimpleNamespace(framework=frozen.backend.chosen()), [])
 
 
 def test_a_search_that_is_refused_leaves_the_settings_as_they_were_whatever_was_accepted(digits, tmp_path):
-    request = study.Request("s", load("mlp"), "optuna", 1, precision="float32", accept=("versions",))
+    request = Request("s", load("mlp"), "optuna", 1, precision="float32", accept=("versions",))
     settings = made(digits, request)
     old = {**settings, "rungs": "last weights", "versions": {**settings["versions"], "keras": "3.0.0"}}
     with closing(Store(tmp_path)) as store:
@@ -115,7 +116,7 @@ def test_a_search_that_is_refused_leaves_the_settings_as_they_were_whatever_was_
     ],
 )
 def test_an_older_study_goes_on_where_nobody_hears_its_rungs(digits, tmp_path, engine, sampler, pruner, heard):
-    request = study.Request("s", load("mlp"), engine, 1, sampler, pruner, precision="float32")
+    request = Request("s", load("mlp"), engine, 1, sampler, pruner, precision="float32")
     settings = made(digits, request)
     assert settings.pop("rungs") == frozen.RUNGS
 

@@ -215,7 +215,7 @@ def _search(
     from bench.chain import search_on_screen
     from bench.holding import hold
     from bench.records import COMPARISON
-    from bench.study import Request
+    from bench.request import Request
 
     store, budget = session.store, options.budget * session.sealed.n_train
     with hold(session.store, session.home, study) as leases:

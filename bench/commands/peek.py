@@ -66,7 +66,8 @@ def _looked(session: Session, family: Family, configs: int, stop: StopSignal) ->
     from bench.chain import check_searched
     from bench.holding import hold
     from bench.peeking import peek
-    from bench.study import accept, outcome
+    from bench.request import accept
+    from bench.study import outcome
     from bench.terminal.screen import open_screen
 
     options, study = session.options, session.study_name(family)

@@ -136,8 +136,8 @@ def _trained(
     """
     from bench.chain import search_on_screen
     from bench.records import NOTEBOOK
+    from bench.request import Request
     from bench.space import Fixed, SearchSpace
-    from bench.study import Request
 
     options = session.options
     made = session.store.settings(study) is not None

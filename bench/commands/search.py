@@ -109,10 +109,10 @@ def _plan(options: argparse.Namespace, session: Session, family: Family, wait: W
     from bench.chain import request_of
     from bench.estimate import estimate
     from bench.inquiry import measured_precision
-    from bench.study import check_request
+    from bench.request import checked
 
     sealed, study = session.sealed, session.study_name(family)
-    settings = check_request(request_of(session.options, family, study), sealed, session.store)
+    settings = checked(request_of(session.options, family, study), sealed, session.store)
     done = len([t for t in session.store.trials(study) if t.state != "running"]) if settings else 0
     wait.step(f"measuring the smallest and the largest {family.name}")
     precision = settings["precision"] if settings else options.precision or "auto"

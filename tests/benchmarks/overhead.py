@@ -31,9 +31,10 @@ from bench.engines.proposer import SAMPLERS
 from bench.family import load
 from bench.holdout.seal import ensure
 from bench.records import Phases
+from bench.request import Request
 from bench.rows import suggested
 from bench.store import Store
-from bench.study import Request, search
+from bench.study import search
 from bench.terminal.board import Beginning
 from bench.terminal.screen import LiveScreen
 from bench.training.budget import REDUCTION, rungs
