@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import lock, results
-from bench.errors import Interrupted, StudyLocked
+from bench.errors import Interrupted, RecordError, StudyLocked
 from bench.finals import final_id
 from bench.holdout import exam, ledger
 from bench.leases import FINAL, Leases
@@ -119,31 +119,36 @@ class _Note:
         self._begun = True
 
     def end(self) -> None:
-        if self._begun or (self._shared and self._store.noted(self._study, self._name) is None):
+        """Also of one whose exam outlived the process that began it."""
+        told: Note | None = self._store.noted(self._study, self._name) if self._shared else None
+        if told is None or (self._own(told) and not told.get("done", True)):
             untold = "The final is stored in this home; others that share the storage do not learn of it."
             self._tell({**self._mine, "done": True}, untold)
 
     def take_back(self) -> None:
         """Where no look was taken, another home may make the final."""
-        looks = [entry.get("manifest") for entry in ledger.read(self._home) if entry.get("event") == "look"]
-        if self._begun and self._identity not in looks:
-            self._tell(None, "No look was taken; others that share the storage do not learn of it.")
+        if not self._begun or exam.under_way(self._home, self._identity):
+            return
+        with contextlib.suppress(RecordError):  # a ledger that does not read back may hold the look
+            looks = [entry.get("manifest") for entry in ledger.read(self._home) if entry.get("event") == "look"]
+            if self._identity not in looks:
+                self._tell(None, "No look was taken; others that share the storage do not learn of it.")
 
     def _tell(self, value: Note | None, untold: str) -> None:
         if self._shared:
             self._patience(lambda: self._store.note(self._study, self._name, value), untold)
 
     def _own(self, told: Note) -> bool:
-        # A container gets another name whenever it starts; what it began stands in its home.
-        begun = told["host"] == self._mine["host"] or (Path(self._mine["folder"]) / "manifest.json").exists()
-        return begun and bool(told["home"] == self._mine["home"])
+        return (told["host"], told["home"]) == (self._mine["host"], self._mine["home"])
 
     def _lost(self, told: Note) -> bool:
         """Whether there is no such final, as far as can be seen from here: set aside, deleted, or cut off."""
         done = told.get("done", True)
+        old = not done and time.time() - told["at"] > BEGUN_SECONDS
         if told["host"] != socket.gethostname():
-            return not done and time.time() - told["at"] > BEGUN_SECONDS
+            return old
         home = Path(told["home"])
-        if not done and (exam.under_way(home, self._identity) or not os.access(home, os.W_OK)):
-            return False  # a lock of somebody else's cannot be tried
-        return not (Path(told["folder"]) / "result.json").is_file()
+        if done or (Path(told["folder"]) / "result.json").is_file() or not home.exists():
+            return not (Path(told["folder"]) / "result.json").is_file()
+        # A lock of somebody else's cannot be tried.
+        return not exam.under_way(home, self._identity) if os.access(home, os.W_OK) else old

@@ -22,7 +22,7 @@ from bench.holding import still_alone
 from bench.inquiry import sizes
 from bench.leases import Leases
 from bench.patience import Patience
-from bench.records import Event, Subscriber, Trial
+from bench.records import WINNER, Event, Subscriber, Trial
 from bench.request import Request, accept, check_frozen, checked, settings_of, steers
 from bench.store import Store
 from bench.training.budget import epoch_marks
@@ -101,7 +101,8 @@ def search(
     if settings is not None:
         before = outcome(store, request.study, request.target)
         if before.reached:
-            _check_complete(before)
+            if request.purpose == WINNER:  # others say themselves what nothing is worth
+                _check_complete(before)
             # Versions matter only where something is left to train; a final's manifest names its own.
             accepted = {"source"} & {*request.accept}
             return replace(before, settings=accept(request.study, request.family, accepted, settings, store))

@@ -132,11 +132,26 @@ def test_an_exam_that_outlives_its_process_is_waited_for_at_home_and_not_begun_b
     assert second.final() is None and "was run by process" in second.said[1]
 
 
-def test_one_that_came_to_no_result_is_made_by_whoever_asks(homes):
+def test_what_an_exam_stored_after_its_process_was_gone_is_told_when_it_is_read_back(homes):
     first, second = homes
     first.fault = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         first.final()
+    stored_final(first.path, "mlp", random_answers(0, 2), final_id(first.found, 2), study_id="one")
+    assert first.noted()["done"] is False
+    assert first.final() is not None and first.made == 0
+    assert first.noted()["done"] is True
+    assert second.final() is None
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_one_that_came_to_no_result_is_made_by_whoever_asks(homes, deleted):
+    first, second = homes
+    first.fault = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        first.final()
+    if deleted:
+        shutil.rmtree(first.path)
     assert second.final() is not None and second.made == 1
 
 

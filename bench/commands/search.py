@@ -106,21 +106,25 @@ def _dry_run(options: argparse.Namespace, families: list[Family]) -> None:
 
 
 def _plan(options: argparse.Namespace, session: Session, family: Family, wait: Waiting) -> dict[str, Any]:
+    from bench import frozen
     from bench.chain import request_of
     from bench.estimate import estimate
     from bench.inquiry import measured_precision
-    from bench.request import checked
+    from bench.request import checked, steers
 
     sealed, study = session.sealed, session.study_name(family)
-    settings = checked(request_of(session.options, family, study), sealed, session.store)
+    request = request_of(session.options, family, study)
+    settings = checked(request, sealed, session.store)
     done = len([t for t in session.store.trials(study) if t.state != "running"]) if settings else 0
+    left = max(options.trials - done, 0)
+    if settings and left:
+        frozen.check(study, settings, steers(request, settings), request.accept)
     wait.step(f"measuring the smallest and the largest {family.name}")
     precision = settings["precision"] if settings else options.precision or "auto"
     if precision == "auto":
         precision = measured_precision(session.pool())
     offer = ENGINES[options.engine]
     pruner = settings["pruner"] if settings else offer.pruner(options.sampler, options.pruner)
-    left = max(options.trials - done, 0)
     seeds = 0 if options.no_final else options.seeds
     runs = 2 * seeds if options.with_reference else seeds
     found = estimate(family, sealed, session.pool(), precision, left, runs, pruner)

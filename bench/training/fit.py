@@ -1,4 +1,4 @@
-"""The loop of models that come compiled or define a `train_step`: Keras's own step, one batch at a time."""
+"""The loop of models that come compiled, or with a step or a loss of their own: Keras's step, one batch at a time."""
 
 from __future__ import annotations
 
