@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.errors import BenchError
 from bench.store import Store
 from bench.workers.orphans import VARIABLE
 from tests.waiting import wait_for

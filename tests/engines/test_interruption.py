@@ -132,11 +132,11 @@ def test_a_retraining_that_was_left_ends_with_the_weights_of_one_that_was_not(di
     import keras
 
     family, weights, curves = load("mlp_dropout"), {}, {}
-    params = {**family.reference, "epochs": 20, "depth": 2, "width": 512, "dropout": 0.2}
+    params = {**family.reference, "epochs": 400, "depth": 2, "width": 512, "dropout": 0.2}
     for workers in (1, 2):
         folder, events = tmp_path / f"by-{workers}", []
         runs = [
-            Run(run.params, run.seed, run.number, 20 * digits.n_train, True, run.save_to)
+            Run(run.params, run.seed, run.number, 400 * digits.n_train, True, run.save_to)
             for run in retrainings(3, folder, params)
         ]
         with Pool([Place(1)] * workers, digits.folder, [], tmp_path / "logs") as pool:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 BENCH = [sys.executable, "-m", "bench"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-QUICK = ["--dataset", "digits", "--no-final", "--engine", "ray", "--range", "epochs=100:150", "--pruner", "none"]
+QUICK = ["--dataset", "digits", "--no-final", "--engine", "ray", "--pruner", "none"]
 
 
 def free_port():
@@ -91,8 +91,9 @@ def nodes():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(home, address, *arguments):
-    command = [*BENCH, "search", "mlp", *QUICK, "--ray-address", address, *arguments, "--home", str(home)]
+def start(home, address, *arguments, epochs="100:150"):
+    given = ["--ray-address", address, "--range", f"epochs={epochs}", *arguments, "--home", str(home)]
+    command = [*BENCH, "search", "mlp", *QUICK, *given]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
     )
@@ -123,7 +124,7 @@ def test_a_search_over_three_nodes_survives_the_loss_of_one(nodes, tmp_path):
     nodes.start("--num-cpus", "1")
     third = nodes.start("--num-cpus", "1")
     # More trials than two nodes run while the third starts.
-    process = start(tmp_path, nodes.address, "--trials", "45", "--gpus", "none")
+    process = start(tmp_path, nodes.address, "--trials", "45", "--gpus", "none", epochs="50:75")
     wait_for(lambda: finished(tmp_path) and running(process, tmp_path) == 3)
     nodes.raylet(third).kill()
     _, said = process.communicate(timeout=400)
