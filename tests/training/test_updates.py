@@ -120,7 +120,11 @@ def test_a_weight_with_a_constraint_keeps_it():
 
 @pytest.mark.parametrize(
     ("optimizer", "width", "batch_norm"),
-    [("adam", 1000, False), ("rmsprop", 1000, False), ("sgd", 1000, False), ("adam", 1000, True), ("adam", 1008, True)],
+    [
+        ("adam", 1000, True),
+        ("rmsprop", 1000, False),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("sgd", 1000, False), ("adam", 1008, True))),
+    ],
 )
 def test_memory_does_not_grow_with_the_runs_of_a_process(optimizer, width, batch_norm):
     """Weights and optimizer of a run that is over are freed with it; with Keras's own steps they are not."""
