@@ -100,10 +100,8 @@ class _Note:
 
     def of_another(self) -> Note | None:
         """What another home told that has a final, or is making one."""
-        told: Note | None = self._store.noted(self._study, self._name) if self._shared else None
-        if told is None or self._own(told) or self._lost(told):
-            return None
-        return told
+        told = self._told()
+        return None if told is None or self._own(told) or self._lost(told) else told
 
     def begin(self) -> None:
         """Raises:
@@ -120,7 +118,7 @@ class _Note:
 
     def end(self) -> None:
         """Also of one whose exam outlived the process that began it."""
-        told: Note | None = self._store.noted(self._study, self._name) if self._shared else None
+        told = None if self._begun else self._told()
         if told is None or (self._own(told) and not told.get("done", True)):
             untold = "The final is stored in this home; others that share the storage do not learn of it."
             self._tell({**self._mine, "done": True}, untold)
@@ -133,6 +131,9 @@ class _Note:
             looks = [entry.get("manifest") for entry in ledger.read(self._home) if entry.get("event") == "look"]
             if self._identity not in looks:
                 self._tell(None, "No look was taken; others that share the storage do not learn of it.")
+
+    def _told(self) -> Note | None:
+        return self._store.noted(self._study, self._name) if self._shared else None
 
     def _tell(self, value: Note | None, untold: str) -> None:
         if self._shared:
@@ -147,8 +148,8 @@ class _Note:
         old = not done and time.time() - told["at"] > BEGUN_SECONDS
         if told["host"] != socket.gethostname():
             return old
-        home = Path(told["home"])
-        if done or (Path(told["folder"]) / "result.json").is_file() or not home.exists():
-            return not (Path(told["folder"]) / "result.json").is_file()
+        home, stored = Path(told["home"]), (Path(told["folder"]) / "result.json").is_file()
+        if done or stored or not home.exists():
+            return not stored
         # A lock of somebody else's cannot be tried.
         return not exam.under_way(home, self._identity) if os.access(home, os.W_OK) else old
