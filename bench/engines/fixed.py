@@ -140,7 +140,8 @@ class _Work:
                     self._again(group, attempt)
                     return
                 raise BenchError(
-                    f"Seed {first.seed} failed: {message.reason}: {message.detail}. Run the same command again."
+                    f"Seed {first.seed} failed: {message.reason}: {str(message.detail).rstrip('.')}. Run the same "
+                    "command again."
                 )
             if message.verdict == "paused":
                 self._paused[group[0]] = message

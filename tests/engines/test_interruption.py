@@ -127,20 +127,30 @@ def test_a_stop_does_not_wait_for_ever_for_who_does_not_hear_it(monkeypatch):
     assert set(pool.killed) == {0, 1}
 
 
+PATIENT = '''"""Of however few seconds of training a pause is made, where this family is built."""
+import bench.workers.training
+from bench.family import load
+
+bench.workers.training.PAUSE_SECONDS = 0.0
+FAMILY = load("mlp_dropout")
+'''
+
+
 @pytest.mark.slow
 def test_a_retraining_that_was_left_ends_with_the_weights_of_one_that_was_not(digits, tmp_path):
     import keras
 
-    family, weights, curves = load("mlp_dropout"), {}, {}
-    params = {**family.reference, "epochs": 400, "depth": 2, "width": 512, "dropout": 0.2}
+    own, weights, curves = tmp_path / "mlp_dropout.py", {}, {}
+    own.write_text(PATIENT)
+    params = {**load("mlp_dropout").reference, "epochs": 20, "depth": 2, "width": 512, "dropout": 0.2}
     for workers in (1, 2):
         folder, events = tmp_path / f"by-{workers}", []
         runs = [
-            Run(run.params, run.seed, run.number, 400 * digits.n_train, True, run.save_to)
+            Run(run.params, run.seed, run.number, 20 * digits.n_train, True, run.save_to)
             for run in retrainings(3, folder, params)
         ]
         with Pool([Place(1)] * workers, digits.folder, [], tmp_path / "logs") as pool:
-            done = run_all(runs, family.source, "float32", pool, events.append)
+            done = run_all(runs, own, "float32", pool, events.append)
         assert [event.number for event in events if isinstance(event, Shelved)] == ([1] if workers == 2 else [])
         assert sorted(path.name for path in folder.iterdir()) == [f"seed-{seed}.keras" for seed in range(3)]
         models = [keras.models.load_model(run.save_to, compile=False) for run in runs]

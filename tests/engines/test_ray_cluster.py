@@ -138,7 +138,7 @@ def test_a_search_over_three_nodes_survives_the_loss_of_one(nodes, tmp_path):
 
 def test_a_cluster_that_is_lost_ends_the_search_with_one_sentence_and_the_same_command_continues(nodes, tmp_path):
     nodes.start("--num-cpus", "2")
-    process = start(tmp_path, nodes.address, "--trials", "5", "--gpus", "none", "--quiet")
+    process = start(tmp_path, nodes.address, "--trials", "5", "--gpus", "none", "--quiet", epochs="60:90")
     wait_for(lambda: finished(tmp_path) and running(process, tmp_path) == 2)
     before = finished(tmp_path)
     nodes.stop()
@@ -151,7 +151,7 @@ def test_a_cluster_that_is_lost_ends_the_search_with_one_sentence_and_the_same_c
     fresh = Nodes(tempfile.mkdtemp(prefix="rc-", dir="/tmp"))
     try:
         fresh.start("--num-cpus", "2")
-        process = start(tmp_path, fresh.address, "--trials", "5", "--gpus", "none")
+        process = start(tmp_path, fresh.address, "--trials", "5", "--gpus", "none", epochs="60:90")
         _, said = process.communicate(timeout=300)
     finally:
         fresh.stop()
@@ -165,7 +165,7 @@ def test_a_cluster_that_is_lost_ends_the_search_with_one_sentence_and_the_same_c
 def test_a_pretend_gpu_is_shared_by_the_trials_that_ask_for_half_of_it(nodes, tmp_path):
     nodes.start("--num-cpus", "0")
     nodes.start("--num-cpus", "2", "--num-gpus", "1")
-    process = start(tmp_path, nodes.address, "--trials", "4", "--per-gpu", "2")
+    process = start(tmp_path, nodes.address, "--trials", "4", "--per-gpu", "2", epochs="50:75")
     wait_for(lambda: running(process, tmp_path) == 2)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
