@@ -56,8 +56,8 @@ def final_by_one(
     note = _Note(store, home, found.study, identity, folder, Patience(say, stop_asked))
     other = None if here else note.of_another()
     if other is not None:
-        did = "was run" if other.get("done", True) else "was begun"
-        say(f"The final of {found.study!r} {did} by {other['by']}; its results are in {other['home']} there.")
+        did, are = ("was", "are") if other.get("done", True) else ("is being", "will be")
+        say(f"The final of {found.study!r} {did} run by {other['by']}; its results {are} in {other['home']} there.")
         return None
     if not mine and joined is not None:
         who = joined.holders(FINAL).get(FINAL, "another process")
@@ -110,7 +110,7 @@ class _Note:
         other = self.of_another()
         if other is not None:
             raise StudyLocked(
-                f"The final of {self._study!r} was begun by {other['by']} meanwhile; its results are in "
+                f"The final of {self._study!r} was begun by {other['by']} meanwhile; its results will be in "
                 f"{other['home']} there. The test set was not opened here."
             )
         self._tell({**self._mine, "done": False, "at": time.time()}, "The test set was not opened.")

@@ -128,7 +128,7 @@ def test_an_exam_that_outlives_its_process_is_waited_for_at_home_and_not_begun_b
         assert second.final() is None
         first.fault = None
         assert first.final() is not None  # whose `run` waits for it
-    assert "was begun by process" in second.said[0]
+    assert "is being run by process" in second.said[0]
     assert second.final() is None and "was run by process" in second.said[1]
 
 
@@ -167,7 +167,7 @@ def test_an_exam_that_took_no_look_is_no_final(homes, monkeypatch):
             with pytest.raises(RecordError):
                 first.final()
         if looked:
-            assert second.final() is None and "was begun by process" in second.said[0]
+            assert second.final() is None and "is being run by process" in second.said[0]
         else:
             assert second.noted() is None
     with monkeypatch.context() as patch:
