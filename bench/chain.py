@@ -79,9 +79,10 @@ class Session:
             if own.ray_address is not None:
                 own = replace(own, workers=None, gpus=None)  # what is asked for is asked of the cluster
             where = places(own.workers, own.gpus, own.per_gpu)
-            source = self.sealed.source.get("path")
+            # A link and what it leads to: either may be gone by now.
+            sources = [Path(found) for name in ("path", "target") if (found := self.sealed.source.get(name))]
             # The source, and the copies that a habit would find: keras.datasets.mnist.load_data(), load_digits().
-            copies = [*([Path(source)] if source else []), *copies_of(self.sealed.name, self.options.data_dir)]
+            copies = [*sources, *copies_of(self.sealed.name, self.options.data_dir)]
             # Other sealed sets may hold the same images; what fsck set aside is sealed still.
             sealed = [self.sealed.test_path, *sorted((self.home / "cache").glob("*/test.npz"))]
             forbidden = [*sealed, self.home / "results", self.home / "quarantine", *copies]

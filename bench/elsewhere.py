@@ -148,8 +148,12 @@ class _Note:
         old = not done and time.time() - told["at"] > BEGUN_SECONDS
         if told["host"] != socket.gethostname():
             return old
-        home, stored = Path(told["home"]), (Path(told["folder"]) / "result.json").is_file()
-        if done or stored or not home.exists():
+        home = Path(told["home"])
+        try:
+            stored, there = (Path(told["folder"]) / "result.json").is_file(), home.exists()
+        except OSError:
+            return old  # another user's home cannot be looked into
+        if done or stored or not there:
             return not stored
         # A lock of somebody else's cannot be tried.
         return not exam.under_way(home, self._identity) if os.access(home, os.W_OK) else old
